@@ -1,0 +1,128 @@
+"""Frozen dataclass configs: read strictly, changed by ``field=value``, named by a digest."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+Config = TypeVar("Config")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain nested dictionaries, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Reads a config of ``kind`` from a dictionary, and refuses what it does not know.
+
+    Args:
+        kind: the dataclass to build; its dataclass fields are read recursively.
+        values: field names and values; fields left out keep their defaults.
+
+    Raises:
+        ValueError: an unknown field, with the nearest known names, or a missing one.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        known = ", ".join(fields)
+        raise ValueError(f"{kind.__name__} has no field {unknown[0]!r}: its fields are {known}")
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            value = from_dict(hint, value)  # type: ignore[arg-type]
+        elif isinstance(value, list) and _is_tuple(hint):
+            value = tuple(value)
+        read[name] = value
+    try:
+        return kind(**read)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+def with_changes(config: Config, changes: Mapping[str, str]) -> Config:
+    """A copy of ``config`` with fields set from text, as the command line's ``--set`` gives them.
+
+    Args:
+        config: the config to start from.
+        changes: dotted field names and values as text, such as ``{"train.num_steps": "200"}``.
+
+    Raises:
+        ValueError: no such field, or text that is no value of the field's type.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Run:
+        ...     num_steps: int = 10
+        >>> with_changes(Run(), {"num_steps": "200"})
+        Run(num_steps=200)
+    """
+    for path, text in changes.items():
+        config = _with_change(config, path.split("."), text, path)
+    return config
+
+
+def digest(config: Any) -> str:
+    """Twelve hexadecimal digits that name the config's content (SHA-256 of its sorted JSON)."""
+    text = json.dumps(to_dict(config), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _with_change(config: Any, path: list[str], text: str, full: str) -> Any:
+    fields = {field.name for field in dataclasses.fields(config)}
+    name = path[0]
+    if name not in fields:
+        known = ", ".join(sorted(fields))
+        raise ValueError(f"no field {full!r} in {type(config).__name__}: its fields are {known}")
+    current = getattr(config, name)
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(current):
+            raise ValueError(f"{full!r}: {name} of {type(config).__name__} has no fields")
+        value = _with_change(current, path[1:], text, full)
+    else:
+        value = _parse(text, typing.get_type_hints(type(config))[name], full)
+    return dataclasses.replace(config, **{name: value})
+
+
+def _parse(text: str, hint: Any, full: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        allowed = typing.get_args(hint)
+        for value in allowed:
+            if str(value) == text:
+                return value
+        raise ValueError(f"{full} must be one of {', '.join(map(str, allowed))}: got {text!r}")
+    if origin in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        if text.lower() == "none" and len(options) < len(typing.get_args(hint)):
+            return None
+        return _parse(text, options[0], full)
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        return tuple(_parse(part.strip(), inner, full) for part in text.split(",") if part.strip())
+    return _parse_plain(text, hint, full)
+
+
+def _parse_plain(text: str, hint: Any, full: str) -> Any:
+    if hint is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ValueError(f"{full} must be true or false: got {text!r}")
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            raise ValueError(f"{full} must be a number ({hint.__name__}): got {text!r}") from None
+    if hint is str:
+        return text
+    raise ValueError(f"{full} cannot be set from text")
+
+
+def _is_tuple(hint: Any) -> bool:
+    return typing.get_origin(hint) is tuple or hint is tuple

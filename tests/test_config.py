@@ -1,0 +1,66 @@
+import dataclasses
+from typing import Literal
+
+import pytest
+
+from quickstep.config import digest, from_dict, to_dict, with_changes
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    rate: float = 0.1
+    kind: Literal["a", "b"] = "a"
+    widths: tuple[int, ...] = (1, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Inner = Inner()
+    name: str = "x"
+    limit: int | None = None
+    on: bool = False
+
+
+def test_round_trip():
+    config = Outer(inner=Inner(rate=0.5, widths=(3,)), limit=4)
+    assert from_dict(Outer, to_dict(config)) == config
+
+
+def test_changes_reach_nested_fields():
+    changed = with_changes(
+        Outer(),
+        {
+            "inner.rate": "2e-3",
+            "inner.widths": "4,5",
+            "inner.kind": "b",
+            "limit": "7",
+            "on": "true",
+        },
+    )
+    assert changed == Outer(inner=Inner(rate=2e-3, kind="b", widths=(4, 5)), limit=7, on=True)
+    assert with_changes(changed, {"limit": "none"}).limit is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inner.rat": "1"}, "inner.rat"),
+        ({"inner.rate": "fast"}, "must be a number.*'fast'"),
+        ({"inner.kind": "c"}, "one of a, b.*'c'"),
+        ({"on": "yes"}, "true or false.*'yes'"),
+        ({"name.first": "1"}, "has no fields"),
+    ],
+)
+def test_wrong_changes_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        with_changes(Outer(), changes)
+
+
+def test_unknown_field_is_named():
+    with pytest.raises(ValueError, match="no field 'depth'"):
+        from_dict(Outer, {"depth": 1})
+
+
+def test_digest_follows_the_content():
+    assert digest(Outer()) == digest(Outer())
+    assert digest(Outer()) != digest(Outer(name="y"))
