@@ -1,0 +1,1 @@
+"""Ways to learn: each method says what the loss of one batch is, readable beside its paper."""

@@ -1,0 +1,1 @@
+"""The loop that runs every method: steps, averages, checkpoints, progress."""
