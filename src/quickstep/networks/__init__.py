@@ -1,0 +1,1 @@
+"""Networks: the families to distil, and the frozen encoders round them."""

@@ -1,0 +1,189 @@
+"""Transformers of UniAnimate's network: over the cells of a frame, and over the frames of a cell.
+
+Inside the network an activation is ``b f h w d``, contiguous: a linear layer, a layer norm and a
+channels-last convolution all read it without a copy.
+"""
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Guide(NamedTuple):
+    """What every layer of the network may look at beside the activation."""
+
+    embedding: Float[Tensor, "b e"]
+    """Of the timestep."""
+    tokens: Float[Tensor, "b n t"]
+    """Empty text and image."""
+
+
+def group_norm(
+    norm: nn.GroupNorm, x: Float[Tensor, "b f h w d"], *, over_frames: bool
+) -> Float[Tensor, "b f h w d"]:
+    """Group norm of a channels-last activation, its statistics per clip or per frame."""
+    rows = x.flatten(1, 2) if over_frames else x.flatten(0, 1)
+    return norm(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).reshape(x.shape)
+
+
+def attention(
+    query: Float[Tensor, "*s q d"], key: Float[Tensor, "*s k d"], value: Float[Tensor, "*s k d"]
+) -> Float[Tensor, "*s q d"]:
+    """Softmax attention without a mask, scaled by the root of the head's width."""
+    return functional.scaled_dot_product_attention(query, key, value)
+
+
+def split_heads(x: Float[Tensor, "*s n e"], heads: int) -> Float[Tensor, "*s g n d"]:
+    """Cuts the last axis into heads and puts them before the sequence."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+class FrameAttention(nn.Module):
+    """Self-attention along the last axis but one, with one projection for q, k and v."""
+
+    def __init__(self, width: int, *, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_qkv = nn.Linear(width, 3 * heads * head_dim, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(heads * head_dim, width))
+
+    def forward(self, x: Float[Tensor, "*s n d"]) -> Float[Tensor, "*s n d"]:
+        """Attends within each sequence."""
+        query, key, value = self.to_qkv(x).chunk(3, dim=-1)
+        mixed = attention(*(split_heads(part, self.heads) for part in (query, key, value)))
+        return self.to_out(mixed.transpose(-3, -2).flatten(-2))
+
+
+class Attention(nn.Module):
+    """Multi-head attention with separate projections, to itself or to a context."""
+
+    def __init__(
+        self, width: int, *, heads: int, head_dim: int, context_width: int | None = None
+    ) -> None:
+        super().__init__()
+        inner, context_width = heads * head_dim, context_width or width
+        self.heads = heads
+        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_k = nn.Linear(context_width, inner, bias=False)
+        self.to_v = nn.Linear(context_width, inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, width))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m e"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """Each of `n` looks at `context`, or at its own sequence."""
+        context = x if context is None else context
+        parts = (self.to_q(x), self.to_k(context), self.to_v(context))
+        mixed = attention(*(split_heads(part, self.heads) for part in parts))
+        return self.to_out(mixed.transpose(-3, -2).flatten(-2))
+
+
+class GatedProjection(nn.Module):
+    """GEGLU: value times gelu(gate)."""
+
+    def __init__(self, width: int, *, hidden: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * hidden)
+
+    def forward(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*s e"]:
+        """Projects and gates."""
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * functional.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """A gated layer of four times the width, and back."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            GatedProjection(width, hidden=4 * width), nn.Identity(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*s d"]:
+        """Maps each token on its own."""
+        return self.net(x)
+
+
+class TransformerBlock(nn.Module):
+    """Two attentions and a feed-forward layer, each after a layer norm and added to its input."""
+
+    def __init__(self, width: int, *, heads: int, head_dim: int, context_width: int | None) -> None:
+        super().__init__()
+        self.attn1 = Attention(width, heads=heads, head_dim=head_dim)
+        self.ff = FeedForward(width)
+        self.attn2 = Attention(width, heads=heads, head_dim=head_dim, context_width=context_width)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
+
+
+class SpatialTransformer(nn.Module):
+    """The cells of each frame attend to each other, then to the text and image tokens."""
+
+    def __init__(self, width: int, *, heads: int, context_width: int, groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
+        self.proj_in = nn.Linear(width, width)
+        block = TransformerBlock(
+            width, heads=heads, head_dim=width // heads, context_width=context_width
+        )
+        self.transformer_blocks = nn.ModuleList([block])
+        self.proj_out = nn.Linear(width, width)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, x: Float[Tensor, "b f h w d"], guide: Guide) -> Float[Tensor, "b f h w d"]:
+        """Attends within frames."""
+        batch, frames, height, width, _ = x.shape
+        hidden = self.proj_in(group_norm(self.norm, x, over_frames=False))
+        hidden = hidden.reshape(batch * frames, height * width, -1)
+        for block in self.transformer_blocks:
+            assert isinstance(block, TransformerBlock)
+            hidden = hidden + block.attn1(block.norm1(hidden))
+            # The tokens are the same for all frames of a clip, so the frames share one sequence.
+            hidden = hidden.reshape(batch, frames * height * width, -1)
+            hidden = hidden + block.attn2(block.norm2(hidden), guide.tokens)
+            hidden = hidden + block.ff(block.norm3(hidden))
+        return x + self.proj_out(hidden).reshape(x.shape)
+
+
+class PointwiseConv1d(nn.Conv1d):
+    """A convolution of kernel 1 that reads channels-last sequences: a plain matrix product."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, input: Float[Tensor, "*s d"]) -> Float[Tensor, "*s e"]:
+        """Maps each token on its own."""
+        return functional.linear(input, self.weight.squeeze(-1), self.bias)
+
+
+class TemporalTransformer(nn.Module):
+    """The frames of each cell attend to each other, twice. No position code, no context."""
+
+    def __init__(self, width: int, *, heads: int, head_dim: int, groups: int) -> None:
+        super().__init__()
+        inner = heads * head_dim
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
+        self.proj_in = PointwiseConv1d(width, inner)
+        block = TransformerBlock(inner, heads=heads, head_dim=head_dim, context_width=None)
+        self.transformer_blocks = nn.ModuleList([block])
+        self.proj_out = PointwiseConv1d(inner, width)
+        nn.init.zeros_(self.proj_out.weight)
+        if self.proj_out.bias is not None:
+            nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, x: Float[Tensor, "b f h w d"], guide: Guide) -> Float[Tensor, "b f h w d"]:
+        """Attends along the frames, the reference's among them."""
+        batch, frames, height, width, _ = x.shape
+        hidden = group_norm(self.norm, x, over_frames=True)
+        hidden = hidden.flatten(2, 3).transpose(1, 2).flatten(0, 1)
+        hidden = self.proj_in(hidden)
+        for block in self.transformer_blocks:
+            assert isinstance(block, TransformerBlock)
+            hidden = hidden + block.attn1(block.norm1(hidden))
+            hidden = hidden + block.attn2(block.norm2(hidden))
+            hidden = hidden + block.ff(block.norm3(hidden))
+        hidden = self.proj_out(hidden).unflatten(0, (batch, height * width))
+        return x + hidden.transpose(1, 2).reshape(x.shape)
