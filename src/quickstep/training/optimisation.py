@@ -1,0 +1,87 @@
+"""The optimiser's step, and its rate at every step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from quickstep.training.config import TrainConfig
+
+
+def step_rate(step: int, *, config: TrainConfig) -> float:
+    """The rate of step number `step` (from 0): linear rise, constant, linear fall to 0 at the end.
+
+    Before the fall it does not depend on the run's length, so a run can be made longer or shorter
+    on resume.
+
+    Example:
+        >>> config = TrainConfig(num_steps=10, learning_rate=1.0, warmup_steps=2)
+        >>> [step_rate(step, config=config) for step in (0, 1, 5, 8, 9)]
+        [0.5, 1.0, 1.0, 1.0, 0.5]
+    """
+    rise = (step + 1) / config.warmup_steps if step < config.warmup_steps else 1.0
+    fall_steps = config.decay_fraction * config.num_steps
+    remaining = max(config.num_steps - step, 0)
+    fall = remaining / fall_steps if remaining < fall_steps else 1.0
+    return config.learning_rate * min(rise, fall)
+
+
+def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that take a gradient, each once.
+
+    Raises:
+        ValueError: there are none, or one is not float32: half precision belongs to the products
+            (`TrainConfig.precision`), not to the weights that are learned.
+    """
+    trained = []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.dtype != torch.float32:
+            raise ValueError(f"trained weights must be float32: {name} is {parameter.dtype}")
+        trained.append(parameter)
+    if not trained:
+        raise ValueError("trainable must have a parameter that takes a gradient: all are frozen")
+    return trained
+
+
+def build_optimizer(
+    parameters: Sequence[nn.Parameter], *, config: TrainConfig
+) -> torch.optim.Optimizer:
+    """Adam or AdamW on `parameters`; the rate is set before each step (`step_rate`)."""
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimizer]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    filled = [group for group in groups if group["params"]]
+    return kind(filled, lr=config.learning_rate, betas=config.betas, fused=True)
+
+
+def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """The norm of the whole gradient.
+
+    Raises:
+        ValueError: no parameter has a gradient, so the loss does not depend on what is trained.
+    """
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not grads:
+        raise ValueError("the loss must depend on trainable: no parameter got a gradient")
+    return nn.utils.get_total_norm(grads)
+
+
+def optimizer_step(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    *,
+    norm: Tensor,
+    clip: float,
+    rate: float,
+) -> None:
+    """Scales a gradient of this `norm` down to `clip` (0 for no limit), then steps at `rate`."""
+    if clip > 0:
+        nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
