@@ -1,0 +1,70 @@
+"""Still pictures in and out of files."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from quickstep.conditions.files import written_beside
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read or written; the message is one line and names the file."""
+
+
+def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+    """Reads a picture of any size and mode as RGB.
+
+    A rotation noted by a camera is applied, transparent parts lie on white, 16-bit grey keeps
+    its upper eight bits, and of an animated file the first frame is taken.
+
+    Raises:
+        ImageError: the file is missing or is not a picture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file")
+    try:
+        with Image.open(path) as image:
+            return rgb_picture(ImageOps.exif_transpose(image))
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: not a picture that can be read") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ImageError(f"{path}: damaged picture: {error}") from error
+
+
+def rgb_picture(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """A PIL picture of any mode as an RGB array; see `read_image`."""
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = _eight_bit(np.asarray(image))
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))
+
+
+def _eight_bit(values: np.ndarray) -> np.ndarray:
+    """Grey values of more than 8 bits (0 to 65535) or floats (0 to 1, or 0 to 255) as uint8."""
+    values = np.nan_to_num(values.astype(np.float64))
+    if values.max(initial=0) > 255:
+        values = values / 257
+    elif values.max(initial=0) <= 1:
+        values = values * 255
+    return values.round().clip(0, 255).astype(np.uint8)
+
+
+def write_image(path: str | Path, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Writes an RGB picture, whole or not at all; the suffix chooses the format.
+
+    Raises:
+        ImageError: the suffix names no picture format.
+        OSError: the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ImageError(f"{path}: a picture's name must end like .png or .jpg")
+    with written_beside(path) as beside:
+        Image.fromarray(picture).save(beside)
