@@ -1,0 +1,84 @@
+"""The mathematics of diffusion and consistency, torch only. No network, file, config or device."""
+
+from quickstep.diffusion.consistency import (
+    LossSpace,
+    boundary_scalings,
+    consistency_target,
+    mixture_weight,
+    residual_scale,
+)
+from quickstep.diffusion.prediction import (
+    Parametrisation,
+    clean_from,
+    noise_from,
+    prediction_from,
+)
+from quickstep.diffusion.sampling import (
+    Callback,
+    Jump,
+    Sampler,
+    draw_noise,
+    plan,
+    sample,
+    segment_times,
+    trailing_times,
+    upstream_times,
+)
+from quickstep.diffusion.schedule import CLEAN, Schedule
+from quickstep.diffusion.segments import (
+    Anchor,
+    Grid,
+    PairPolicy,
+    Segments,
+    TimePair,
+    draw_pair,
+    possible_pairs,
+)
+from quickstep.diffusion.solver import (
+    Denoise,
+    ddim_step,
+    ddim_weights,
+    guidance_from_lcm_weight,
+    guided,
+    heun_step,
+    inverse_ddim,
+    renoise,
+)
+
+__all__ = [
+    "CLEAN",
+    "Anchor",
+    "Callback",
+    "Denoise",
+    "Grid",
+    "Jump",
+    "LossSpace",
+    "PairPolicy",
+    "Parametrisation",
+    "Sampler",
+    "Schedule",
+    "Segments",
+    "TimePair",
+    "boundary_scalings",
+    "clean_from",
+    "consistency_target",
+    "ddim_step",
+    "ddim_weights",
+    "draw_noise",
+    "draw_pair",
+    "guidance_from_lcm_weight",
+    "guided",
+    "heun_step",
+    "inverse_ddim",
+    "mixture_weight",
+    "noise_from",
+    "plan",
+    "possible_pairs",
+    "prediction_from",
+    "renoise",
+    "residual_scale",
+    "sample",
+    "segment_times",
+    "trailing_times",
+    "upstream_times",
+]
