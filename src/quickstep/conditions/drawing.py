@@ -37,7 +37,7 @@ HAND_EDGE_COLOURS = tuple(_hue(edge / len(HAND_EDGES)) for edge in range(len(HAN
 HAND_POINT_COLOUR: Colour = (0, 0, 255)
 FACE_COLOUR: Colour = (255, 255, 255)
 
-SCALED_HAND_COLOURS: tuple[Colour, Colour] = ((0, 0, 255), (255, 0, 255))
+SCALED_HAND_COLOURS: tuple[Colour, Colour] = ((128, 128, 255), (128, 255, 128))
 """Colours of the left and the right hand's points in scaled strokes, which tell hands apart."""
 
 
@@ -54,7 +54,7 @@ class _Pen:
     hand_colours: tuple[Colour, Colour]
 
 
-UPSTREAM_PEN = _Pen(4, 4, 2, 4, 3, 1, (HAND_POINT_COLOUR, HAND_POINT_COLOUR))
+UPSTREAM_PEN = _Pen(4.0, 4.0, 2, 4.0, 3.0, 1, (HAND_POINT_COLOUR, HAND_POINT_COLOUR))
 
 
 def _scaled_pen(size: tuple[int, int]) -> _Pen:

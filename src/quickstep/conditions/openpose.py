@@ -40,7 +40,7 @@ class OpenPoses:
     face: Float[np.ndarray, "f 68 2"]
     face_visible: Bool[np.ndarray, "f 68"]
     size: tuple[int, int]
-    fps: float
+    fps: float | int
 
     @classmethod
     def of(cls, poses: Poses) -> "OpenPoses":

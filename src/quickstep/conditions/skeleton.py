@@ -3,7 +3,6 @@
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -28,13 +27,13 @@ class Poses:
     """The keypoints of one person in each frame of a clip.
 
     Attributes:
-        keypoints: float32 pixels, x to the right and y down from the top left corner, in
+        keypoints: (frames, 133, 2) float32 pixels, x to the right and y down from the top left corner, in
             COCO-WholeBody's order. A point may lie outside the picture. Always finite.
-        scores: float32 confidence, 0 to 1.
-        visible: whether a point may be drawn and measured. Hidden points have coordinates
+        scores: (frames, 133) float32 confidence, 0 to 1.
+        visible: (frames, 133) bool, whether a point may be drawn and measured. Hidden points have coordinates
             too (0 where nothing is known), which mean nothing.
         size: (width, height) of the picture the pixels refer to.
-        fps: frames per second.
+        fps: frames per second, a float.
 
     Raises:
         PoseError: shapes disagree, there is no frame, a number is not finite, or `size` or
@@ -46,11 +45,11 @@ class Poses:
         (3, 2, (128, 96))
     """
 
-    keypoints: Float[np.ndarray, "f 133 2"]
-    scores: Float[np.ndarray, "f 133"]
-    visible: Bool[np.ndarray, "f 133"]
+    keypoints: np.ndarray
+    scores: np.ndarray
+    visible: np.ndarray
     size: tuple[int, int]
-    fps: float
+    fps: float | int
 
     def __post_init__(self) -> None:
         """Brings the arrays to their types and checks them."""
@@ -66,7 +65,7 @@ class Poses:
         _check_values(self)
 
     @classmethod
-    def hidden(cls, *, num_frames: int, size: tuple[int, int], fps: float) -> Self:
+    def hidden(cls, *, num_frames: int, size: tuple[int, int], fps: float | int) -> "Poses":
         """Poses in which nothing is visible: the start for filling in what is known."""
         return cls(
             keypoints=np.zeros((num_frames, NUM_KEYPOINTS, 2), dtype=np.float32),
@@ -77,7 +76,7 @@ class Poses:
         )
 
     @classmethod
-    def read(cls, path: str | Path, *, fps: float = 30.0) -> "Poses":
+    def read(cls, path: str | Path, *, fps: float | int = 30.0) -> "Poses":
         """Reads a `.npz` written by `write`, an OpenPose `.json`, or a folder of such jsons.
 
         Args:
