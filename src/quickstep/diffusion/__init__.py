@@ -7,6 +7,7 @@ from quickstep.diffusion.consistency import (
     mixture_weight,
     residual_scale,
 )
+from quickstep.diffusion.noise import draw_noise
 from quickstep.diffusion.prediction import (
     Parametrisation,
     clean_from,
@@ -17,7 +18,6 @@ from quickstep.diffusion.sampling import (
     Callback,
     Jump,
     Sampler,
-    draw_noise,
     plan,
     sample,
     segment_times,

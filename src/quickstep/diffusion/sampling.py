@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from quickstep.diffusion.noise import draw_noise
 from quickstep.diffusion.schedule import CLEAN, Schedule, state_dtype
 from quickstep.diffusion.segments import Segments
 from quickstep.diffusion.solver import Denoise, ddim_step, renoise
@@ -158,32 +159,6 @@ def plan(
     return jumps
 
 
-def draw_noise(
-    shape: Sequence[int],
-    *,
-    generator: torch.Generator | Sequence[torch.Generator],
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Float[Tensor, "..."]:
-    """Standard normal noise, drawn where the generator lives and then moved.
-
-    With a CPU generator the same seed gives the same noise for every device; with a list of
-    generators, one per sample, for every split into batches too.
-
-    Raises:
-        ValueError: the number of generators is not ``shape[0]``.
-    """
-    if isinstance(generator, torch.Generator):
-        drawn = torch.randn(tuple(shape), generator=generator, device=generator.device, dtype=dtype)
-        return drawn.to(device)
-    if len(generator) != shape[0]:
-        raise ValueError(
-            f"generator must be one or one per sample ({shape[0]}): got {len(generator)}"
-        )
-    rows = [draw_noise(shape[1:], generator=one, device=device, dtype=dtype) for one in generator]
-    return torch.stack(rows)
-
-
 @torch.no_grad()
 def sample(
     denoise: Denoise,
@@ -195,6 +170,7 @@ def sample(
     segments: Segments | None = None,
     end: int = CLEAN,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    noise_offset: float = 0.0,
     callback: Callback | None = None,
 ) -> Float[Tensor, "b ..."]:
     """Turns noise into clean data.
@@ -209,6 +185,8 @@ def sample(
         segments: the student's segments, for "edges" and "segment".
         end: where the last jump lands; see `plan`.
         generator: source of the fresh noise; one, or one per sample.
+        noise_offset: law of the fresh noise, as in training; see `draw_noise`. `noise` itself is
+            to be drawn alike.
         callback: called after each evaluation with (step index, t, noisy, clean).
 
     Returns:
@@ -232,7 +210,11 @@ def sample(
         noisy = ddim_step(clean, noisy, t_from=t, t_to=edge, schedule=schedule)
         if jump.t_next != jump.edge and generator is not None:
             fresh = draw_noise(
-                noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype
+                noisy.shape,
+                generator=generator,
+                offset=noise_offset,
+                device=noisy.device,
+                dtype=noisy.dtype,
             )
             noisy = renoise(noisy, fresh, t_from=edge, t_to=t_next, schedule=schedule)
     return noisy
