@@ -1,0 +1,1 @@
+"""Animation: a picture and a dance in, a video out. The pipeline is `animator.Animator`."""
