@@ -1,0 +1,153 @@
+"""Batches of a prepared set, each a pure function of its number: a resumed run sees the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from quickstep.data.prepared import PreparedSet, pictures_to_video
+
+
+@dataclass(frozen=True)
+class PictureBatches:
+    """Single pictures with their face boxes, for autoencoders.
+
+    Attributes:
+        prepared: the set.
+        batch_size: pictures a batch.
+        seed: which order of batches.
+    """
+
+    prepared: PreparedSet
+    batch_size: int
+    seed: int = 0
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """``pictures`` (b 3 H W) in [-1, 1] and ``face`` (b 1 H W), 1 inside the face box."""
+        rng = np.random.default_rng((self.seed, index))
+        rows = rng.integers(len(self.prepared), size=self.batch_size)
+        moments = rng.integers(self.prepared.frames.shape[1], size=self.batch_size)
+        pictures = pictures_to_video(torch.from_numpy(self.prepared.frames[rows, moments]))
+        boxes = torch.from_numpy(self.prepared.boxes[rows, moments])
+        if index % 2:
+            pictures, boxes = mirrored(pictures, boxes)
+        return {"pictures": pictures, "face": box_mask(boxes, size=pictures.shape[-1])}
+
+
+@dataclass(frozen=True)
+class PersonBatches:
+    """Two pictures each of several persons, in different poses, for image encoders.
+
+    Attributes:
+        prepared: the set.
+        batch_size: persons a batch.
+        seed: which order of batches.
+    """
+
+    prepared: PreparedSet
+    batch_size: int
+    seed: int = 0
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """``first`` and ``second`` (b 3 H W) in [-1, 1] show the same persons.
+
+        One of the two is shifted by up to an eighth of the picture and brightened or darkened,
+        so that place and exposure do not tell persons apart.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        rows = rng.choice(len(self.prepared), size=self.batch_size, replace=False)
+        moments = self.prepared.frames.shape[1]
+        first = rng.integers(moments, size=self.batch_size)
+        second = (first + rng.integers(1, moments, size=self.batch_size)) % moments
+        pairs = [torch.from_numpy(self.prepared.frames[rows, each]) for each in (first, second)]
+        one, other = (pictures_to_video(pair) for pair in pairs)
+        reach = one.shape[-1] // 8
+        shift = rng.integers(-reach, reach + 1, size=2)
+        light = float(rng.uniform(0.8, 1.2))
+        other = torch.roll(other, tuple(int(part) for part in shift), dims=(-2, -1))
+        return {"first": one, "second": (other * light).clamp(-1, 1)}
+
+
+@dataclass(frozen=True)
+class ClipBatches:
+    """Encoded clips with their drawn skeletons, for teachers and students.
+
+    A batch holds clips of one length; lengths alternate, with more clips where they are shorter,
+    so that a network sees many persons and also whole dances.
+
+    Attributes:
+        prepared: the encoded set.
+        lengths: numbers of frames, one of which is drawn for each batch.
+        clips: clips a batch for each length.
+        shares: how often each length is drawn; they are normalised.
+        seed: which order of batches.
+        any_reference: chance that the reference is another frame of the dance instead of the
+            prepared one; it gives more pairs from the same clips.
+    """
+
+    prepared: PreparedSet
+    lengths: tuple[int, ...] = (4, 8, 16)
+    clips: tuple[int, ...] = (12, 6, 3)
+    shares: tuple[float, ...] = (0.5, 0.3, 0.2)
+    seed: int = 0
+    any_reference: float = 0.5
+
+    def __post_init__(self):
+        if not len(self.lengths) == len(self.clips) == len(self.shares) > 0:
+            raise ValueError(
+                "lengths, clips and shares must have one entry each per length: got "
+                f"{len(self.lengths)}, {len(self.clips)} and {len(self.shares)}"
+            )
+        available = self.prepared.frames.shape[1] - 1
+        if max(self.lengths) > available:
+            raise ValueError(
+                f"lengths must be at most the set's {available} frames: got {max(self.lengths)}"
+            )
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """``latents``, ``reference``, ``pose``, ``reference_pose``, ``image`` and ``person``."""
+        rng = np.random.default_rng((self.seed, index))
+        shares = np.asarray(self.shares) / sum(self.shares)
+        kind = rng.choice(len(self.lengths), p=shares)
+        num_frames, num_clips = self.lengths[kind], self.clips[kind]
+        rows = rng.choice(len(self.prepared), size=num_clips, replace=False)
+        available = self.prepared.frames.shape[1] - 1
+        moments, references = [], []
+        for _ in rows:
+            stride = int(rng.integers(1, (available - 1) // max(num_frames - 1, 1) + 1))
+            start = int(rng.integers(0, available - (num_frames - 1) * stride))
+            moments.append(1 + start + stride * np.arange(num_frames))
+            other = rng.random() < self.any_reference
+            references.append(int(rng.integers(1, available + 1)) if other else 0)
+        return self.clips_at(rows, np.stack(moments), np.asarray(references))
+
+    def clips_at(self, rows: np.ndarray, moments: np.ndarray, references: np.ndarray):
+        """The batch of given clips (``rows``), frames (b f) and reference frames (b)."""
+        prepared, across = self.prepared, rows[:, None]
+        return {
+            "latents": torch.from_numpy(prepared.latents[across, moments]).float(),
+            "reference": torch.from_numpy(prepared.latents[rows, references]).float(),
+            "pose": torch.from_numpy(prepared.poses[across, moments]),
+            "reference_pose": torch.from_numpy(prepared.poses[rows, references]),
+            "image": torch.from_numpy(prepared.images[rows, references])[:, None].float(),
+            "person": torch.from_numpy(prepared.person[across, moments]).float().div(255),
+        }
+
+
+def mirrored(
+    pictures: Float[Tensor, "b 3 H W"], boxes: Float[Tensor, "b 4"]
+) -> tuple[Float[Tensor, "b 3 H W"], Float[Tensor, "b 4"]]:
+    """Pictures and boxes seen in a mirror."""
+    width = pictures.shape[-1]
+    flipped = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+    return pictures.flip(-1), flipped
+
+
+def box_mask(boxes: Float[Tensor, "b 4"], *, size: int) -> Float[Tensor, "b 1 H W"]:
+    """1 at pixels whose centre lies in the box (x0 y0 x1 y1), 0 elsewhere."""
+    centres = torch.arange(size) + 0.5
+    across = (centres >= boxes[:, :1]) & (centres <= boxes[:, 2:3])
+    down = (centres >= boxes[:, 1:2]) & (centres <= boxes[:, 3:])
+    return (down[:, None, :, None] & across[:, None, None, :]).float()

@@ -1,0 +1,144 @@
+"""How close frames are to the truth: per picture, on the person, and where something moved.
+
+Videos here are ``f 3 H W`` in [0, 1]; masks are ``f H W``. Every function returns one number a
+frame (NaN where a mask is empty), except the ratios, which are of a whole clip.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def psnr(
+    video: Float[Tensor, "f 3 H W"],
+    truth: Float[Tensor, "f 3 H W"],
+    *,
+    mask: Bool[Tensor, "f H W"] | None = None,
+) -> Float[Tensor, " f"]:
+    """Peak signal to noise ratio in dB of each frame: ``-10 log10(mean squared error)``.
+
+    Args:
+        video: what was made.
+        truth: what it should be.
+        mask: the pixels that count; all of them without it.
+
+    Returns:
+        dB, at most 100 (equal frames), NaN for an empty mask.
+    """
+    error = (video.double() - truth.double()).square().mean(dim=1)
+    return (-10 * torch.log10(_masked_mean(error, mask).clamp(min=1e-10))).float()
+
+
+def absolute_error(
+    video: Float[Tensor, "f 3 H W"],
+    truth: Float[Tensor, "f 3 H W"],
+    *,
+    mask: Bool[Tensor, "f H W"] | None = None,
+) -> Float[Tensor, " f"]:
+    """Mean absolute difference of each frame, in units of the full range."""
+    return _masked_mean((video - truth).abs().mean(dim=1), mask)
+
+
+def ssim(
+    video: Float[Tensor, "f 3 H W"],
+    truth: Float[Tensor, "f 3 H W"],
+    *,
+    mask: Bool[Tensor, "f H W"] | None = None,
+) -> Float[Tensor, " f"]:
+    """Structural similarity of each frame (Wang et al. 2004), averaged over the colours.
+
+    The form of scikit-image's defaults: a 7x7 uniform window, sample covariance, K1 0.01, K2
+    0.03, and the outer 3 pixels left out, where the window does not fit.
+
+    Args:
+        video: what was made.
+        truth: what it should be.
+        mask: the window centres that count; all of them without it.
+    """
+    local = similarity_map(video, truth).mean(dim=1)
+    return _masked_mean(local, None if mask is None else mask[:, 3:-3, 3:-3]).float()
+
+
+def similarity_map(
+    video: Float[Tensor, "f c H W"], truth: Float[Tensor, "f c H W"]
+) -> Float[Tensor, "f c h w"]:
+    """SSIM of every full 7x7 window, in float64; 6 pixels smaller on each axis than the input."""
+    window = 7
+    a, b = video.double(), truth.double()
+    mean_a, mean_b, aa, bb, ab = (
+        functional.avg_pool2d(each, window, stride=1) for each in (a, b, a * a, b * b, a * b)
+    )
+    count = window * window
+    sample = count / (count - 1)
+    variance_a, variance_b = sample * (aa - mean_a**2), sample * (bb - mean_b**2)
+    covariance = sample * (ab - mean_a * mean_b)
+    c1, c2 = 0.01**2, 0.03**2
+    above = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    below = (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    return above / below
+
+
+def moved_mask(
+    truth: Float[Tensor, "f 3 H W"],
+    reference: Float[Tensor, "3 H W"],
+    *,
+    threshold: float = 0.1,
+) -> Bool[Tensor, "f H W"]:
+    """Pixels where the truth is not what the reference shows there.
+
+    Copying the reference is right everywhere else, so only these tell models apart.
+
+    Args:
+        truth: the true frames.
+        reference: the reference picture.
+        threshold: smallest difference, averaged over the colours, that counts.
+    """
+    return (truth - reference).abs().mean(dim=1) > threshold
+
+
+def motion_energy_ratio(video: Float[Tensor, "f 3 H W"], truth: Float[Tensor, "f 3 H W"]) -> float:
+    """Change between neighbouring frames, as a share of the truth's: 1 is right, 0 is frozen.
+
+    NaN for a single frame or a truth that does not move.
+    """
+    return _ratio(_change(video), _change(truth))
+
+
+def sharpness_ratio(
+    video: Float[Tensor, "f 3 H W"],
+    truth: Float[Tensor, "f 3 H W"],
+    *,
+    mask: Bool[Tensor, "f H W"] | None = None,
+) -> float:
+    """Strength of fine detail as a share of the truth's: below 1 is blur, above is noise.
+
+    Detail is the root mean square of the Laplacian, over the pixels of ``mask``.
+    """
+    return _ratio(_detail(video, mask), _detail(truth, mask))
+
+
+def _detail(video: Tensor, mask: Tensor | None) -> float:
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], device=video.device)
+    grey = video.mean(dim=1, keepdim=True)
+    laplacian = functional.conv2d(grey, kernel[None, None])[:, 0]
+    inner = None if mask is None else mask[:, 1:-1, 1:-1]
+    per_frame = _masked_mean(laplacian.square(), inner)
+    return float(per_frame.nanmean().sqrt())
+
+
+def _change(video: Tensor) -> float:
+    return float((video[1:] - video[:-1]).abs().mean()) if len(video) > 1 else float("nan")
+
+
+def _ratio(made: float, true: float) -> float:
+    return made / true if true > 0 else float("nan")
+
+
+def _masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return values.flatten(1).mean(dim=1)
+    inside = mask.to(values.dtype)
+    total = (values * inside).flatten(1).sum(dim=1)
+    count = inside.flatten(1).sum(dim=1)
+    return torch.where(count > 0, total / count, torch.full_like(total, float("nan")))

@@ -1,0 +1,106 @@
+"""How methods and samplers speak to a network: clean estimates, with and without guidance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from quickstep.diffusion.prediction import Parametrisation, clean_from
+from quickstep.diffusion.schedule import Schedule
+from quickstep.diffusion.solver import guided
+
+
+class Features(Protocol):
+    """What a network has made of its conditions: encoded once, read at every step."""
+
+    def dropped(self) -> "Features":
+        """The features of the unconditional branch, as this family of teachers defines it."""
+        ...
+
+    def drop(self, mask: Bool[Tensor, " b"]) -> "Features":
+        """The same per sample: dropped where ``mask`` is true."""
+        ...
+
+    @staticmethod
+    def cat(parts: Sequence[Any]) -> Any:
+        """Several batches of features as one."""
+        ...
+
+
+class Network(Protocol):
+    """A denoising network of any family."""
+
+    def encode(self, conditions: Any) -> Any:
+        """Turns conditions into `Features`."""
+        ...
+
+    def __call__(
+        self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
+    ) -> Float[Tensor, "b f c h w"]:
+        """The network's own prediction (v, noise or clean) for ``noisy`` at time ``t``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network read as the estimate of clean latents; float32 whatever the network's type.
+
+    Attributes:
+        network: the network; it stays where it is and in the mode it is in.
+        schedule: the noise schedule it was trained on.
+        parametrisation: what its output means.
+
+    Example:
+        >>> denoiser = Denoiser(network, schedule)                          # doctest: +SKIP
+        >>> features = denoiser.encode(conditions)                          # doctest: +SKIP
+        >>> clean = denoiser.guided(noisy, t, features, guidance=2.5)       # doctest: +SKIP
+    """
+
+    network: nn.Module
+    schedule: Schedule
+    parametrisation: Parametrisation = "v"
+
+    def encode(self, conditions: Any) -> Any:
+        """The network's features of ``conditions``, to be made once per clip."""
+        return self.network.encode(conditions)  # type: ignore[operator]
+
+    def clean(
+        self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
+    ) -> Float[Tensor, "b f c h w"]:
+        """The clean estimate at ``noisy``, in float32 (one evaluation of the network)."""
+        prediction = self.network(noisy, t, features)
+        return clean_from(
+            prediction.float(),
+            noisy.float(),
+            t,
+            schedule=self.schedule,
+            parametrisation=self.parametrisation,
+        )
+
+    def guided(
+        self,
+        noisy: Float[Tensor, "b f c h w"],
+        t: Int[Tensor, " b"],
+        features: Any,
+        *,
+        guidance: float,
+    ) -> Float[Tensor, "b f c h w"]:
+        """The clean estimate under classifier-free guidance, both branches in one batch.
+
+        Guiding the clean estimate or the prediction is the same: one is linear in the other.
+
+        Args:
+            noisy: noisy latents.
+            t: their times.
+            features: conditional features; the unconditional ones are their ``dropped()``.
+            guidance: g in ``u + g (c - u)``; LCM's w is g - 1. At 1 one evaluation is enough.
+        """
+        if guidance == 1.0:
+            return self.clean(noisy, t, features)
+        both = type(features).cat([features, features.dropped()])
+        clean = self.clean(torch.cat([noisy, noisy]), torch.cat([t, t]), both)
+        conditional, unconditional = clean.chunk(2)
+        return guided(conditional, unconditional, guidance)

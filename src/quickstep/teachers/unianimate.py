@@ -1,0 +1,30 @@
+"""The UniAnimate family: how a training batch becomes what its network is told."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from quickstep.networks.unianimate import UniAnimateConditions
+
+
+def unianimate_conditions(batch: Mapping[str, Tensor]) -> UniAnimateConditions:
+    """The conditions of UniAnimate's normal mode for a batch of prepared clips.
+
+    Args:
+        batch: ``reference`` latents (b c h w), ``pose`` pictures (b f H W 3, uint8),
+            ``reference_pose`` (b H W 3, uint8) and the reference's image embedding ``image``
+            (b 1 d).
+    """
+    return UniAnimateConditions(
+        image=batch["image"],
+        reference=batch["reference"],
+        pose=pose_pictures(batch["pose"]),
+        reference_pose=pose_pictures(batch["reference_pose"]),
+        first_frame=None,
+    )
+
+
+def pose_pictures(pictures: UInt8[Tensor, "*b H W 3"]) -> Float[Tensor, "*b 3 H W"]:
+    """Drawn skeletons as the network reads them: float32 in [0, 1], channels first."""
+    return pictures.movedim(-1, -3).float().div(255)

@@ -1,0 +1,84 @@
+"""What a run leaves behind: a model folder, or the part of one that it trained."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import nn
+
+from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.networks.folder import Settings, save_model
+
+
+def export_run(
+    path: Path,
+    *,
+    network: nn.Module,
+    parts: Mapping[str, nn.Module],
+    settings: Settings | None,
+    pictures: PreparedSet,
+    name: str,
+) -> Path:
+    """Writes what was trained: a whole model, or an encoder as a part of one.
+
+    Args:
+        path: the folder to make or replace.
+        network: what was trained, with the weights to keep.
+        parts: the other parts of the model.
+        settings: of the model; None for an encoder, which is a part only.
+        pictures: the rendered set, whose first pictures set an autoencoder's scale.
+        name: the recipe's name.
+    """
+    network = network.eval()
+    if settings is not None:
+        everything = {"unet": network, **parts}
+        return save_model(path, parts=everything, settings=settings, card=_card(name, settings))
+    if isinstance(network, AutoencoderKL):
+        network.register_to_config(scaling_factor=1 / latent_spread(network, pictures))
+    part = "vae" if isinstance(network, AutoencoderKL) else "image_encoder"
+    beside = path.with_name(f".{path.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    network.save_pretrained(beside / part, safe_serialization=True)  # type: ignore[operator]
+    shutil.rmtree(path, ignore_errors=True)
+    beside.rename(path)
+    return path
+
+
+@torch.no_grad()
+def latent_spread(autoencoder: AutoencoderKL, pictures: PreparedSet, *, count: int = 128) -> float:
+    """Standard deviation of the latents of ``count`` pictures; dividing by it makes them unit."""
+    rows = min(count, len(pictures))
+    frames = pictures_to_video(torch.from_numpy(pictures.frames[:rows, 0]))
+    device = next(autoencoder.parameters()).device
+    means = [
+        autoencoder.encode(part.to(device)).latent_dist.mean.float().cpu()
+        for part in frames.split(16)
+    ]
+    return float(torch.cat(means).std())
+
+
+def weights_digest(modules: Iterable[nn.Module]) -> str:
+    """Twelve hexadecimal digits that name the weights of some networks."""
+    total = hashlib.sha256()
+    for module in modules:
+        for key, value in sorted(module.state_dict().items()):
+            total.update(key.encode())
+            total.update(value.detach().float().cpu().numpy().tobytes())
+    return total.hexdigest()[:12]
+
+
+def _card(name: str, settings: Settings) -> str:
+    steps = "any" if not settings.steps_allowed else ", ".join(map(str, settings.steps_allowed))
+    return (
+        f"# {name}\n\n"
+        f"A {settings.role} of the {settings.family} family, made by the recipe `{name}` "
+        f"(digest `{settings.recipe_digest}`), method `{settings.method}`.\n\n"
+        f"- Data: the procedural dancer, {settings.size[0]}x{settings.size[1]} px, "
+        f"{settings.frames} frames at {settings.fps:g} fps; no picture of a real person.\n"
+        f"- Steps: {steps}; best {settings.steps_best}. Sampler `{settings.sampler}`, "
+        f"guidance {settings.guidance:g}.\n"
+        f"- Licence: {settings.licence}.\n"
+    )

@@ -1,0 +1,81 @@
+"""Strips of pictures that show what a run has learned so far, on persons it never sees."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import nn
+
+from quickstep.data.batches import ClipBatches
+from quickstep.data.image import write_image
+from quickstep.data.prepared import PreparedSet, pictures_to_video, video_to_pictures
+from quickstep.networks.autoencoder import decode_latents
+from quickstep.networks.folder import Settings
+from quickstep.teachers.generation import draw_latents
+from quickstep.teachers.protocol import Denoiser
+from quickstep.teachers.unianimate import unianimate_conditions
+
+
+@torch.no_grad()
+def preview_pictures(
+    folder: Path, step: int, *, autoencoder: AutoencoderKL, prepared: PreparedSet, count: int = 12
+) -> Path:
+    """Writes ``previews/<step>.png``: unseen pictures above, their round trips below."""
+    frames = torch.from_numpy(np.asarray(prepared.frames[:count, 0]))
+    device = next(autoencoder.parameters()).device
+    video = pictures_to_video(frames).to(device)
+    output = autoencoder.decode(autoencoder.encode(video).latent_dist.mean).sample
+    rows = np.stack([frames.numpy(), video_to_pictures(output).cpu().numpy()])
+    return _write_strip(folder, step, rows)
+
+
+@torch.no_grad()
+def preview_clips(
+    folder: Path,
+    step: int,
+    *,
+    network: nn.Module,
+    vae: nn.Module,
+    settings: Settings,
+    prepared: PreparedSet,
+    count: int = 4,
+    num_frames: int = 8,
+) -> Path:
+    """Writes ``previews/<step>.png``: per clip a row of truth and a row of result.
+
+    Each row starts with the reference (above) and its skeleton (below). A teacher runs at its
+    own guidance for 10 steps, a student for its best number of steps.
+    """
+    available = prepared.frames.shape[1] - 1
+    moments = 1 + np.linspace(0, available - 1, min(num_frames, available)).astype(int)
+    rows = np.arange(min(count, len(prepared)))
+    batches = ClipBatches(prepared, lengths=(len(moments),), clips=(1,), shares=(1.0,))
+    batch = batches.clips_at(rows, np.tile(moments, (len(rows), 1)), np.zeros(len(rows), int))
+    device = next(network.parameters()).device
+    batch = {name: value.to(device) for name, value in batch.items()}
+    denoiser = Denoiser(network, settings.schedule.build(), settings.parametrisation)
+    latents = draw_latents(
+        denoiser,
+        denoiser.encode(unianimate_conditions(batch)),
+        settings=settings,
+        shape=tuple(batch["latents"].shape),
+        num_steps=10 if settings.role == "teacher" else settings.steps_best,
+        generator=torch.Generator().manual_seed(0),
+    )
+    output = video_to_pictures(decode_latents(vae, latents)).cpu().numpy()
+    lines = []
+    for row in rows:
+        truth = np.concatenate([prepared.frames[row, :1], prepared.frames[row, moments]])
+        result = np.concatenate([prepared.poses[row, moments[:1]], output[row]])
+        lines += [truth, result]
+    return _write_strip(folder, step, np.stack(lines))
+
+
+def _write_strip(folder: Path, step: int, rows: np.ndarray) -> Path:
+    path = folder / "previews" / f"{step:06d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines, columns, height, width, _ = rows.shape
+    picture = rows.transpose(0, 2, 1, 3, 4).reshape(lines * height, columns * width, 3)
+    write_image(path, np.ascontiguousarray(picture))
+    return path

@@ -1,0 +1,235 @@
+"""Named recipes: each a full config that says what it makes, of what, and how long.
+
+A recipe's name is ``<what>_<data>``. ``dancer`` recipes make the shipped models (128 px, 16
+frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat with several seeds.
+"""
+
+from dataclasses import dataclass, field
+
+from quickstep.data.prepared import DancerData
+from quickstep.methods.consistency import ConsistencyConfig
+from quickstep.methods.contrast import ContrastConfig
+from quickstep.methods.denoising import DenoisingConfig
+from quickstep.methods.reconstruction import ReconstructionConfig
+from quickstep.training.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe:
+    """Learns pictures to latents and back.
+
+    Attributes:
+        data: the clips whose frames are learned.
+        widths: channels of each level; the latents are ``2 ** (levels - 1)`` times smaller.
+        latent_channels: channels of the latents.
+        batch_size: pictures a step.
+        method: the loss.
+        train: the loop.
+    """
+
+    data: DancerData
+    widths: tuple[int, ...]
+    latent_channels: int
+    batch_size: int = 16
+    method: ReconstructionConfig = ReconstructionConfig()
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEncoderRecipe:
+    """Learns to tell persons apart across poses.
+
+    Attributes:
+        data: the clips whose persons are learned.
+        picture: side of the pictures the encoder sees, in pixels.
+        patch: side of its patches.
+        width: width of its tokens.
+        layers: transformer layers.
+        embedding: width of the projected embedding.
+        batch_size: persons a step.
+        method: the loss.
+        train: the loop.
+    """
+
+    data: DancerData
+    picture: int = 64
+    patch: int = 8
+    width: int = 128
+    layers: int = 4
+    embedding: int = 128
+    batch_size: int = 48
+    method: ContrastConfig = ContrastConfig()
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipMix:
+    """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
+
+    lengths: tuple[int, ...] = (4, 8, 16)
+    clips: tuple[int, ...] = (12, 6, 3)
+    shares: tuple[float, ...] = (0.5, 0.3, 0.2)
+    any_reference: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniAnimateShape:
+    """The widths of a small UniAnimate network; the class is the full-size one."""
+
+    width: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    num_res_blocks: int = 1
+    attn_scales: tuple[float, ...] = (1.0, 0.5, 0.25)
+    head_dim: int = 32
+    num_first_heads: int = 2
+    context_width: int = 128
+    condition_channels: int = 16
+    condition_width: int = 32
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherRecipe:
+    """Learns a many-step teacher by denoising.
+
+    Attributes:
+        data: the clips.
+        encoders: recipes of the autoencoder and the image encoder, whose runs must be there.
+        network: the network's widths.
+        clips: what a batch holds.
+        method: the loss.
+        guidance: guidance scale the exported model uses unless another is asked for.
+        train: the loop.
+    """
+
+    data: DancerData
+    encoders: tuple[str, str]
+    network: UniAnimateShape = UniAnimateShape()
+    clips: ClipMix = ClipMix()
+    method: DenoisingConfig = DenoisingConfig()
+    guidance: float = 2.0
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentRecipe:
+    """Distils a teacher into a few-step student of the same shape.
+
+    Attributes:
+        data: the clips.
+        teacher: the teacher's recipe, whose run must be there, or any model's name or folder.
+        clips: what a batch holds.
+        method: the loss.
+        steps_allowed: numbers of steps the student is meant for.
+        steps_best: the number used unless another is asked for.
+        train: the loop.
+    """
+
+    data: DancerData
+    teacher: str
+    clips: ClipMix = ClipMix()
+    method: ConsistencyConfig = ConsistencyConfig()
+    steps_allowed: tuple[int, ...] = (1, 2, 4, 8)
+    steps_best: int = 4
+    train: TrainConfig
+
+
+Recipe = AutoencoderRecipe | ImageEncoderRecipe | TeacherRecipe | StudentRecipe
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """What `dancer` and `lab` recipes differ in."""
+
+    data: DancerData
+    widths: tuple[int, ...]
+    latent_channels: int
+    clips: ClipMix
+    steps: dict[str, int] = field(default_factory=dict)
+
+
+_DANCER = _Sizes(
+    data=DancerData(num_clips=2400, num_frames=16, size=128, preset="plain", cell=8),
+    widths=(16, 32, 64, 128),
+    latent_channels=8,
+    clips=ClipMix(),
+    steps={"vae": 3000, "clip": 1500, "unianimate": 4000, "dancelcm": 600},
+)
+_LAB = _Sizes(
+    data=DancerData(num_clips=1200, num_frames=8, size=64, preset="plain", cell=4),
+    widths=(32, 64, 96),
+    latent_channels=4,
+    clips=ClipMix(lengths=(4, 8), clips=(8, 4), shares=(0.6, 0.4)),
+    steps={"vae": 2000, "clip": 1000, "unianimate": 4000, "dancelcm": 400},
+)
+
+
+def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
+    shared = {"precision": "bf16", "channels_last": True, "prefetch": 2}
+    return {
+        f"vae_{name}": AutoencoderRecipe(
+            data=sizes.data,
+            widths=sizes.widths,
+            latent_channels=sizes.latent_channels,
+            train=TrainConfig(
+                num_steps=sizes.steps["vae"], learning_rate=2e-3, warmup_steps=50, **shared
+            ),
+        ),
+        f"clip_{name}": ImageEncoderRecipe(
+            data=sizes.data,
+            train=TrainConfig(
+                num_steps=sizes.steps["clip"],
+                learning_rate=1e-3,
+                warmup_steps=50,
+                weight_decay=0.05,
+                **shared,
+            ),
+        ),
+        f"unianimate_{name}": TeacherRecipe(
+            data=sizes.data,
+            encoders=(f"vae_{name}", f"clip_{name}"),
+            clips=sizes.clips,
+            method=DenoisingConfig(person_weight=1.0),
+            train=TrainConfig(
+                num_steps=sizes.steps["unianimate"],
+                learning_rate=1e-3,
+                warmup_steps=100,
+                weight_decay=0.01,
+                **shared,
+            ),
+        ),
+        f"dancelcm_{name}": StudentRecipe(
+            data=sizes.data,
+            teacher=f"unianimate_{name}",
+            clips=sizes.clips,
+            method=ConsistencyConfig(guidance=2.0, person_weight=1.0),
+            train=TrainConfig(
+                num_steps=sizes.steps["dancelcm"],
+                learning_rate=2e-4,
+                warmup_steps=20,
+                ema_decay=0.99,
+                decay_fraction=0.5,
+                **shared,
+            ),
+        ),
+    }
+
+
+RECIPES: dict[str, Recipe] = _recipes("dancer", _DANCER) | _recipes("lab", _LAB)
+"""All recipes by name."""
+
+
+def recipe_names() -> list[str]:
+    """The names that `quickstep train` and `quickstep distill` know."""
+    return sorted(RECIPES)
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: there is none, with the names there are.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}: recipes are {', '.join(recipe_names())}")
+    return RECIPES[name]

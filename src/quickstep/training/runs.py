@@ -1,0 +1,336 @@
+"""Carries a recipe out: prepares its data, builds its method, trains, and exports the model.
+
+Everything lives under one folder (``runs`` unless told otherwise)::
+
+    runs/data/dancer-<digest>/     prepared clips, shared by all recipes that want the same
+    runs/<recipe>/                 checkpoints, log, previews of one run
+    runs/<recipe>/model/           what the run made, in the diffusers layout
+"""
+
+import copy
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import nn
+from transformers import CLIPVisionModelWithProjection
+
+from quickstep.config import digest, to_dict, with_changes
+from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
+from quickstep.data.dancer.seeds import VALIDATION_START
+from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
+from quickstep.methods.consistency import Consistency
+from quickstep.methods.contrast import Contrast
+from quickstep.methods.denoising import Denoising
+from quickstep.methods.protocol import Batches, Method
+from quickstep.methods.reconstruction import Reconstruction
+from quickstep.networks.autoencoder import small_autoencoder
+from quickstep.networks.clip import small_image_encoder
+from quickstep.networks.folder import Model, ScheduleSettings, Settings, load_model
+from quickstep.networks.unianimate import UniAnimateUNet
+from quickstep.teachers.protocol import Denoiser
+from quickstep.teachers.unianimate import unianimate_conditions
+from quickstep.training.checkpoint import load_weights
+from quickstep.training.exports import export_run, weights_digest
+from quickstep.training.previews import preview_clips, preview_pictures
+from quickstep.training.recipes import (
+    AutoencoderRecipe,
+    ImageEncoderRecipe,
+    Recipe,
+    StudentRecipe,
+    TeacherRecipe,
+    find_recipe,
+)
+from quickstep.training.trainer import TrainResult, train
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_recipe(
+    name: str,
+    *,
+    resume: bool = False,
+    overrides: Mapping[str, str] | None = None,
+    init: str | Path | None = None,
+    run_folder: str | Path | None = None,
+    report: Report | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainResult:
+    """Trains or distils by a named recipe and exports the model.
+
+    Args:
+        name: the recipe.
+        resume: go on where this run was stopped.
+        overrides: dotted fields of the recipe and their values as text.
+        init: a model (name or folder) whose weights the run starts from, instead of a random
+            network or the teacher's weights.
+        run_folder: where the run lives; its parent holds the data and the runs it builds on.
+        report: progress of preparing data.
+        device: where networks run.
+
+    Raises:
+        ValueError: no such recipe or field, settings that do not fit, or a run it builds on is
+            missing.
+    """
+    recipe = with_changes(find_recipe(name), dict(overrides or {}))
+    folder = Path(run_folder) if run_folder else Path("runs") / name
+    run = _Run(name=name, recipe=recipe, folder=folder, init=init, device=device, report=report)
+    method, batches, preview = run.build()
+    result = train(
+        method,
+        batches,
+        recipe.train,
+        folder=folder,
+        resume=resume,
+        preview=preview,
+        recipe=name,
+        settings={key: value for key, value in to_dict(recipe).items() if key != "train"},
+    )
+    run.export()
+    return result
+
+
+def export_recipe(name: str, *, run_folder: str | Path | None = None) -> Path:
+    """Exports the latest checkpoint of a run, finished or not, and returns the model's folder."""
+    folder = Path(run_folder) if run_folder else Path("runs") / name
+    run = _Run(name=name, recipe=find_recipe(name), folder=folder)
+    run.build()
+    return run.export()
+
+
+class _Run:
+    """One recipe on its way from data to model."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        recipe: Recipe,
+        folder: Path,
+        init: str | Path | None = None,
+        device: torch.device | str = "cpu",
+        report: Report | None = None,
+    ):
+        self.name, self.recipe, self.folder = name, recipe, folder
+        self.home = folder.parent
+        self.init = init
+        self.device = torch.device(device)
+        self.report = report
+        self.network: nn.Module
+        self.parts: dict[str, nn.Module] = {}
+        self.settings: Settings | None = None
+
+    def build(self) -> tuple[Method, Batches, Any]:
+        """The method, the batches and the preview of the recipe."""
+        torch.manual_seed(self.recipe.train.seed)
+        if self.recipe.train.num_threads:
+            torch.set_num_threads(self.recipe.train.num_threads)
+        match self.recipe:
+            case AutoencoderRecipe():
+                return self._autoencoder(self.recipe)
+            case ImageEncoderRecipe():
+                return self._image_encoder(self.recipe)
+            case TeacherRecipe():
+                return self._teacher(self.recipe)
+            case StudentRecipe():
+                return self._student(self.recipe)
+
+    def export(self) -> Path:
+        """Writes the averaged weights of the latest checkpoint as a model (or a part of one)."""
+        load_weights(self.network, self.folder)
+        return export_run(
+            self.folder / "model",
+            network=self.network,
+            parts=self.parts,
+            settings=self.settings,
+            pictures=self.rendered(self.recipe.data),
+            name=self.name,
+        )
+
+    def rendered(self, data: DancerData) -> PreparedSet:
+        """The rendered clips of ``data``, made now if they are not there yet."""
+        return prepare_dancer(
+            self.home / "data" / f"dancer-{digest(data)}",
+            data,
+            device=self.device,
+            report=self.report,
+        )
+
+    def validation(self, data: DancerData) -> PreparedSet:
+        """A few clips of persons that training never sees."""
+        return self.rendered(replace(data, num_clips=64, first_seed=VALIDATION_START))
+
+    def _autoencoder(self, recipe: AutoencoderRecipe) -> tuple[Method, Batches, Any]:
+        network = small_autoencoder(
+            size=recipe.data.size,
+            widths=recipe.widths,
+            latent_channels=recipe.latent_channels,
+        ).to(self.device)
+        self.network = self._started(network, part="vae")
+        batches = PictureBatches(self.rendered(recipe.data), recipe.batch_size, recipe.train.seed)
+        unseen = self.validation(recipe.data)
+
+        def preview(step: int) -> None:
+            preview_pictures(self.folder, step, autoencoder=network, prepared=unseen)
+
+        return Reconstruction(network, recipe.method), batches, preview
+
+    def _image_encoder(self, recipe: ImageEncoderRecipe) -> tuple[Method, Batches, Any]:
+        network = small_image_encoder(
+            size=recipe.picture,
+            patch=recipe.patch,
+            width=recipe.width,
+            num_layers=recipe.layers,
+            projection=recipe.embedding,
+        ).to(self.device)
+        self.network = self._started(network, part="image_encoder")
+        batches = PersonBatches(self.rendered(recipe.data), recipe.batch_size, recipe.train.seed)
+        return Contrast(network, recipe.method), batches, None
+
+    def _teacher(self, recipe: TeacherRecipe) -> tuple[Method, Batches, Any]:
+        vae, image_encoder = self._encoders(recipe)
+        network = unianimate_network(recipe, vae=vae, image_encoder=image_encoder).to(self.device)
+        self.network = self._started(network, part="unet")
+        self.parts = {"vae": vae, "image_encoder": image_encoder}
+        self.settings = _teacher_settings(self.name, recipe)
+        schedule = self.settings.schedule.build()
+        batches = self._clips(recipe)
+        method = Denoising(network, schedule, recipe.method, conditions=unianimate_conditions)
+        return method, batches, self._clip_preview(network, recipe)
+
+    def _student(self, recipe: StudentRecipe) -> tuple[Method, Batches, Any]:
+        teacher = load_model(self._model_of(recipe.teacher), device=self.device)
+        self.parts = {"vae": teacher.vae, "image_encoder": teacher.image_encoder}
+        self.settings = _student_settings(self.name, recipe, teacher)
+        denoiser = Denoiser(teacher.network, teacher.schedule, teacher.settings.parametrisation)
+        student = copy.deepcopy(teacher.network).float().requires_grad_(True)
+        self.network = self._started(student, part="unet")
+        batches = self._clips(recipe)
+        method = Consistency(student, denoiser, recipe.method, conditions=unianimate_conditions)
+        return method, batches, self._clip_preview(student, recipe)
+
+    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | StudentRecipe) -> Any:
+        unseen = self._encoded(replace(recipe.data, num_clips=64, first_seed=VALIDATION_START))
+
+        def preview(step: int) -> None:
+            assert self.settings is not None
+            preview_clips(
+                self.folder,
+                step,
+                network=network,
+                vae=self.parts["vae"],
+                settings=self.settings,
+                prepared=unseen,
+            )
+
+        return preview
+
+    def _clips(self, recipe: TeacherRecipe | StudentRecipe) -> ClipBatches:
+        return ClipBatches(
+            self._encoded(recipe.data),
+            lengths=recipe.clips.lengths,
+            clips=recipe.clips.clips,
+            shares=recipe.clips.shares,
+            any_reference=recipe.clips.any_reference,
+            seed=recipe.train.seed,
+        )
+
+    def _encoded(self, data: DancerData) -> PreparedSet:
+        prepared = self.rendered(data)
+        encode_set(
+            prepared,
+            vae=self.parts["vae"],  # type: ignore[arg-type]
+            image_encoder=self.parts["image_encoder"],
+            encoders=weights_digest(self.parts.values()),
+            device=self.device,
+            report=self.report,
+        )
+        return prepared
+
+    def _encoders(self, recipe: TeacherRecipe) -> tuple[AutoencoderKL, Any]:
+        vae_folder, encoder_folder = (self.home / name / "model" for name in recipe.encoders)
+        for folder, name in zip((vae_folder, encoder_folder), recipe.encoders, strict=True):
+            if not folder.is_dir():
+                raise ValueError(f"{self.name} needs {folder}: run `quickstep train {name}` first")
+        vae = AutoencoderKL.from_pretrained(vae_folder / "vae", use_safetensors=True)
+        encoder = CLIPVisionModelWithProjection.from_pretrained(encoder_folder / "image_encoder")
+        return vae.eval().requires_grad_(False), encoder.eval().requires_grad_(False)
+
+    def _model_of(self, teacher: str) -> str | Path:
+        run = self.home / teacher / "model"
+        return run if run.is_dir() else teacher
+
+    def _started(self, network: nn.Module, *, part: str) -> nn.Module:
+        """The network with the weights of ``init``, when that was given."""
+        if self.init is None:
+            return network
+        folder = Path(self.init)
+        if (folder / part).is_dir() and not (folder / "quickstep.json").is_file():
+            source: nn.Module = type(network).from_pretrained(folder / part)  # type: ignore[attr-defined]
+        else:
+            model = load_model(self.init)
+            source = {"unet": model.network}.get(part) or getattr(model, part)
+        try:
+            network.load_state_dict(source.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"--init {self.init} is of another shape: {error}") from error
+        return network
+
+
+def unianimate_network(
+    recipe: TeacherRecipe, *, vae: AutoencoderKL, image_encoder: Any
+) -> UniAnimateUNet:
+    """A fresh network of the recipe's shape that fits its encoders.
+
+    The class reduces pose pictures to an eighth of its ``resolution``; asking it for a larger
+    one keeps them in step with latents that are less than eight times smaller.
+    """
+    shape, data = recipe.network, recipe.data
+    side = data.size // data.cell * 8
+    channels = vae.config.latent_channels  # type: ignore[attr-defined]
+    return UniAnimateUNet(
+        in_channels=channels,
+        out_channels=channels,
+        image_width=image_encoder.config.projection_dim,
+        num_text_tokens=0,
+        resolution=(side, side),
+        **to_dict(shape),
+    )
+
+
+def _teacher_settings(name: str, recipe: TeacherRecipe) -> Settings:
+    return Settings(
+        role="teacher",
+        method="denoising",
+        sampler="ddim",
+        steps_best=50,
+        guidance=recipe.guidance,
+        schedule=ScheduleSettings(),
+        frames=recipe.data.num_frames,
+        fps=recipe.data.fps,
+        size=(recipe.data.size, recipe.data.size),
+        noise_offset=recipe.method.noise_offset,
+        recipe=name,
+        recipe_digest=digest(recipe),
+    )
+
+
+def _student_settings(name: str, recipe: StudentRecipe, teacher: Model) -> Settings:
+    return replace(
+        teacher.settings,
+        role="student",
+        method="dancelcm",
+        sampler="segment",
+        steps_allowed=recipe.steps_allowed,
+        steps_best=recipe.steps_best,
+        guidance=1.0,
+        grid_skip=recipe.method.skip,
+        segments=recipe.method.num_segments,
+        anchor=recipe.method.anchor,
+        recipe=name,
+        recipe_digest=digest(recipe),
+    )

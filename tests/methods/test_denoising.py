@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from quickstep.diffusion.schedule import Schedule
+from quickstep.methods.denoising import Denoising, DenoisingConfig, stratified_times
+from quickstep.teachers.unianimate import unianimate_conditions
+
+
+def method_of(network, **settings) -> Denoising:
+    schedule = Schedule.scaled_linear().with_zero_terminal_snr()
+    return Denoising(
+        network, schedule, DenoisingConfig(**settings), conditions=unianimate_conditions
+    )
+
+
+def test_the_gradient_reaches_every_weight_that_is_told_something(network, clip_batch, generator):
+    method = method_of(network, drop_probability=0.0)
+    method.loss(clip_batch, generator=generator, progress=0.0).value.backward()
+    without = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None and not name.startswith("local_image")
+    ]
+    assert not without
+
+
+def test_a_loss_is_a_pure_function_of_batch_and_generator(network, clip_batch):
+    batch = dict(clip_batch)
+    losses = [
+        method_of(network)
+        .loss(batch, generator=torch.Generator().manual_seed(seed), progress=0.0)
+        .value.item()
+        for seed in (1, 1, 2)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_person_weight_of_an_even_picture_changes_nothing(network, clip_batch):
+    batch = dict(clip_batch)
+    batch["person"] = torch.ones_like(batch["person"])
+    plain, weighted = (
+        method_of(network, person_weight=weight)
+        .loss(batch, generator=torch.Generator().manual_seed(1), progress=0.0)
+        .value.item()
+        for weight in (0.0, 3.0)
+    )
+    assert weighted == pytest.approx(plain, rel=1e-5)
+
+
+def test_times_are_one_in_each_stratum(generator):
+    t = stratified_times(10, num_timesteps=1000, generator=generator)
+    assert sorted((t // 100).tolist()) == list(range(10))
+    many = torch.cat(
+        [stratified_times(4, num_timesteps=1000, generator=generator) for _ in range(500)]
+    )
+    assert many.float().mean().item() == pytest.approx(499.5, abs=10)
+    assert many.min() < 10
+    assert many.max() > 989
+
+
+@pytest.mark.parametrize(("field", "value"), [("drop_probability", 1.0), ("person_weight", -1.0)])
+def test_settings_that_cannot_be_meant_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field}={value}"):
+        DenoisingConfig(**{field: value})
