@@ -1,0 +1,1 @@
+"""Clips: from videos, from folders, and rendered."""
