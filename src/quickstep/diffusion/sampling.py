@@ -143,20 +143,11 @@ def plan(
         return [Jump(t, t_next, t_next) for t, t_next in zip(times, following, strict=True)]
     landings = [CLEAN] * len(times)
     if sampler != "lcm" and segments is not None:
-        if len(times) < segments.count:
-            warnings.warn(
-                f"{len(times)} steps for a student of {segments.count} segments: jumping straight "
-                f"to clean data, which blurs; use {segments.count} steps or more",
-                stacklevel=2,
-            )
-        else:
-            landings = segments.edge_below(torch.tensor(times)).tolist()
+        landings = _landings(times, sampler=sampler, segments=segments)
     landings[-1] = end
-    jumps = [
+    return [
         Jump(t, edge, t_next) for t, edge, t_next in zip(times, landings, following, strict=True)
     ]
-    _check_jumps(jumps, sampler=sampler, segments=segments)
-    return jumps
 
 
 @torch.no_grad()
@@ -243,17 +234,22 @@ def _check_times(times: Sequence[int], *, sampler: str, segments: Segments | Non
         )
 
 
-def _check_jumps(jumps: Sequence[Jump], *, sampler: str, segments: Segments | None) -> None:
-    for jump in jumps:
-        if jump.edge > jump.t_next:
-            raise ValueError(
-                f"times must visit every segment: got t={jump.t}, which lands on {jump.edge}, "
-                f"followed by {jump.t_next}"
-            )
-    if sampler != "edges" or segments is None or len(jumps) < segments.count:
-        return
-    if any(jump.edge != jump.t_next for jump in jumps):
-        raise ValueError(
-            f"sampler 'edges' takes one step per edge, {segments.edges[1:].flip(0).tolist()}: got "
-            f"times {[jump.t for jump in jumps]}"
+def _landings(times: Sequence[int], *, sampler: str, segments: Segments) -> list[int]:
+    """The edge under each time; clean data for all when there are too few to visit every edge."""
+    if len(times) < segments.count:
+        warnings.warn(
+            f"{len(times)} steps for a student of {segments.count} segments: jumping straight to "
+            f"clean data, which blurs; use {segments.count} steps or more",
+            stacklevel=3,
         )
+        return [CLEAN] * len(times)
+    landings = segments.edge_below(torch.tensor(times)).tolist()
+    for t, edge, t_next in zip(times, landings, [*times[1:], int(segments.edges[0])], strict=True):
+        if edge > t_next:
+            raise ValueError(
+                f"times must visit every segment: got t={t}, which lands on {edge}, before {t_next}"
+            )
+    upper_edges = segments.edges[1:].flip(0).tolist()
+    if sampler == "edges" and list(times) != upper_edges:
+        raise ValueError(f"times of sampler 'edges' must be {upper_edges}: got {list(times)}")
+    return landings
