@@ -119,6 +119,12 @@ def micro_batch_seeds(seed: int, index: int) -> tuple[int, int]:
     return int(words[0]), int(words[1])
 
 
+def _channels_last(module: torch.nn.Module) -> None:
+    for parameter in module.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+
+
 class _Run:
     """One call of `train`: what it changes, and the pieces of its loop."""
 
@@ -131,7 +137,7 @@ class _Run:
         self.folder = folder
         self.stop = stop
         if config.channels_last:
-            self.module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            _channels_last(self.module)
         self.parameters = trained_parameters(self.module)
         self.device = self.parameters[0].device
         self.ranks = Ranks(self.device)
