@@ -55,12 +55,12 @@ class HeadShape:
 
 def head_shape(body: Body, face: Face) -> HeadShape:
     """The skull of a person. Heads are a little larger than life, so that faces read at 128 px."""
-    scale = 1.08 * body.head * (body.stature / 1.72) ** 0.5
+    scale = 1.2 * body.head * (body.stature / 1.72) ** 0.5
     return HeadShape(
         jaw=0.056 * scale * face.jaw,
         cranium=0.088 * scale,
         length=0.088 * scale,
-        wide=0.88 * face.width,
+        wide=0.91 * face.width,
         deep=1.06,
         scale=scale,
     )
@@ -70,9 +70,10 @@ def body_solids(body: Body, face: Face, skeleton: Skeleton) -> Solids:
     """The bare body (no hair, no loose garments) in every moment of `skeleton`."""
     builder = SolidsBuilder(count=len(skeleton.joints))
     _trunk(builder, body, skeleton)
-    _head(builder, head_shape(body, face), face, skeleton)
+    shape = head_shape(body, face)
+    _head(builder, shape, face, skeleton)
     for side in range(2):
-        _arm(builder, body, skeleton, side=side)
+        _arm(builder, body, shape, skeleton, side=side)
         _leg(builder, body, skeleton, side=side)
         _fingers(builder, body, skeleton, side=side)
     return builder.build()
@@ -93,18 +94,18 @@ def _trunk(builder: SolidsBuilder, body: Body, skeleton: Skeleton) -> None:
         radii=(hip + 0.012 * fat, hip + 0.012 * fat),
         part=0,
         x_hint=up,
-        stretch=(1.05, 1.0 + 0.25 * fat),
+        stretch=(1.22, 1.0 + 0.25 * fat),
     )
-    waist = (0.082 + 0.030 * fat) * tall
+    waist = (0.078 + 0.032 * fat - 0.008 * (body.hips - 0.95) / 0.2) * tall
     builder.cone(
-        joints[:, 0] + up * 0.03 * tall,
+        joints[:, 0] + up * 0.075 * tall,
         joints[:, 6],
-        radii=(waist * 1.06, waist),
+        radii=(waist * 1.08, waist),
         part=JOINT["spine1"],
         x_hint=belly[..., 0],
         stretch=(1.38 - 0.12 * (1 - body.weight) * body.bust, 0.98 + 0.30 * fat),
     )
-    rib = (0.090 + 0.020 * fat) * tall
+    rib = (0.092 + 0.018 * fat) * tall
     builder.cone(
         joints[:, 6],
         joints[:, 9] + chest[..., 1] * 0.03 * tall,
@@ -117,15 +118,15 @@ def _trunk(builder: SolidsBuilder, body: Body, skeleton: Skeleton) -> None:
     builder.cone(
         joints[:, 9],
         top,
-        radii=(rib, 0.070 * tall),
+        radii=(0.91 * rib / body.shoulders, 0.068 * tall),
         part=JOINT["spine3"],
         x_hint=chest[..., 0],
-        stretch=(1.50 * body.shoulders, 1.02 + 0.1 * body.muscle),
+        stretch=(1.50 * body.shoulders, 1.1 * body.shoulders + 0.08 * body.muscle),
     )
-    cup = max((0.035 + 0.022 * body.bust) * tall, 0.01)
-    place = joints[:, 9] + apply(chest, np.array((0.0, 0.025, 0.052 + 0.02 * body.bust)) * tall)
-    aside = chest[..., 0] * 0.066 * tall
-    size = (1.15 * cup, cup, (0.55 + 0.55 * body.bust) * cup)
+    cup = (0.042 + 0.020 * body.bust) * tall
+    place = joints[:, 9] + apply(chest, np.array((0.0, 0.02, 0.030 + 0.030 * body.bust)) * tall)
+    aside = chest[..., 0] * 0.058 * tall
+    size = (1.2 * cup, 1.15 * cup, (0.55 + 0.35 * body.bust) * cup)
     for sign in (1.0, -1.0):
         builder.ball(place + sign * aside, chest, size=size, part=JOINT["spine3"])
     thick = (0.046 + 0.012 * body.muscle + 0.006 * fat) * tall
@@ -153,27 +154,33 @@ def _head(builder: SolidsBuilder, shape: HeadShape, face: Face, skeleton: Skelet
     tip = np.array((0.0, 0.031 * scale, float(shape.surface(np.zeros(1), np.zeros(1) + 0.03)[0])))
     root = tip + np.array((0.0, 0.026 * scale, -0.003))
     builder.cone(
-        origin + apply(frame, tip + np.array((0.0, 0.0, 0.008 * face.nose * scale))),
+        origin + apply(frame, tip + np.array((0.0, 0.0, 0.005 * face.nose * scale))),
         origin + apply(frame, root),
-        radii=(0.0135 * face.nose * scale, 0.008 * scale),
+        radii=(0.0115 * face.nose * scale, 0.007 * scale),
         part=part,
         x_hint=frame[..., 0],
     )
 
 
-def _arm(builder: SolidsBuilder, body: Body, skeleton: Skeleton, *, side: int) -> None:
+def _arm(
+    builder: SolidsBuilder, body: Body, shape: HeadShape, skeleton: Skeleton, *, side: int
+) -> None:
     tall, heavy = body.stature / 1.72, 0.010 * body.weight + 0.007 * body.muscle
     joints, frames, name = skeleton.joints, skeleton.frames, SIDES[side]
     head = frames[:, 15]
-    ear = joints[:, 15] + apply(head, np.array(((1, -1)[side] * 0.083, 0.078, -0.004)) * body.head)
-    builder.ball(ear, head, size=(0.012, 0.030, 0.019), part=JOINT["head"])
+    ear = joints[:, 15] + apply(
+        head,
+        shape.origin
+        + np.array(((1, -1)[side] * 0.0775 * shape.wide / 0.91, 0.070, -0.022)) * shape.scale,
+    )
+    builder.ball(ear, head, size=(0.014, 0.034, 0.021), part=JOINT["head"])
     shoulder, elbow = joints[:, JOINT[f"{name}_shoulder"]], joints[:, JOINT[f"{name}_elbow"]]
     wrist, hand = joints[:, JOINT[f"{name}_wrist"]], joints[:, JOINT[f"{name}_hand"]]
     collar = joints[:, JOINT[f"{name}_collar"]]
     builder.cone(
         collar - frames[:, 9][..., 1] * 0.012,
         shoulder,
-        radii=(0.050 * tall, 0.050 * tall + heavy),
+        radii=(0.046 * tall, 0.042 * tall + heavy),
         part=JOINT[f"{name}_collar"],
         x_hint=frames[:, 9][..., 1],
     )
@@ -183,14 +190,14 @@ def _arm(builder: SolidsBuilder, body: Body, skeleton: Skeleton, *, side: int) -
     builder.cone(
         shoulder,
         elbow,
-        radii=(0.048 * tall + heavy, 0.035 * tall + 0.7 * heavy),
+        radii=(0.041 * tall + heavy, 0.032 * tall + 0.7 * heavy),
         part=JOINT[f"{name}_shoulder"],
         x_hint=upper[..., 0],
     )
     builder.cone(
         elbow,
         wrist,
-        radii=(0.037 * tall + 0.6 * heavy, 0.024 * tall + 0.3 * heavy),
+        radii=(0.034 * tall + 0.6 * heavy, 0.023 * tall + 0.3 * heavy),
         part=JOINT[f"{name}_elbow"],
         x_hint=fore[..., 0],
     )

@@ -45,9 +45,7 @@ def draw_camera(seed: int, *, preset: Preset, stature: float) -> Camera:
     """
     rng = stream(seed, role="camera")
     pick, spread = rng.random(), rng.random()
-    for share, low, high in preset.framings:
-        if pick < share:
-            break
+    _, low, high = next(framing for framing in preset.framings if pick < framing[0])
     shown = low + (high - low) * spread
     azimuth = np.deg2rad(rng.uniform(-1, 1) * preset.azimuth)
     distance = rng.uniform(2.5, 4.2) * (1.0 + 0.25 * (shown - 1.0))

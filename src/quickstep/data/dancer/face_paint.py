@@ -68,7 +68,7 @@ def paint_face(
     rise = (f["brow_tilt"] * brow * 0.4 - 0.3 * brow * brow) * f["brow_half"]
     thick = f["brow_thick"] * (1.05 - 0.35 * brow)
     on_brow = front & (brow.abs() < 1) & ((y - f["brow_y"] - rise).abs() < thick)
-    colour = torch.where(on_brow, 0.62 * hair, colour)
+    colour = torch.where(on_brow, 0.6 * hair, colour)
     nostril = (wide - 0.0085 * f["scale"]) ** 2 + (y - f["nose_y"] + 0.013 * f["scale"]) ** 2
     colour = torch.where(front & (nostril < 1.1e-5), 0.55 * skin, colour)
     line = f["hairline"] + f["hair_dip"] * (wide - 0.02).clamp(min=0)
@@ -84,7 +84,11 @@ def _beard(
     edge = f["mouth_y"] - 0.012 * scale + 15.0 * wide * wide
     cheek = (y < edge.clamp(max=0.058)) & (front | (y < 0.02))
     lip = f["mouth_y"] + 1.1 * f["lip"]
-    strip = (y > lip - 0.004) & (y < f["nose_y"] - 0.013 * scale) & (wide < f["mouth_half"])
+    strip = (
+        (y > lip - 0.004)
+        & (y < f["nose_y"] - 0.013 * scale)
+        & (wide < f["mouth_half"] * (1.0 - 0.03 * (y - lip) / 0.002))
+    )
     colour = torch.where(cheek, colour + (hair * 0.85 - colour) * f["beard"], colour)
     mixed = colour + (hair * 0.85 - colour) * f["moustache"]
     return torch.where(strip & front, mixed, colour)
@@ -128,13 +132,13 @@ def _eyes(
     up = (y - f["eye_y"]) / high
     far = across * across + up * up
     socket = torch.exp(-0.6 * (across * across + ((y - f["eye_y"]) / f["eye_high"]) ** 2))
-    colour = colour * (1 - 0.22 * socket * front)
-    lid = front & (far < 1.75) & (up > 0.1)
+    colour = colour * (1 - 0.10 * socket * front)
+    lid = front & (far < 1.5) & (up > 0.35)
     colour = torch.where(lid, colour * 0.28, colour)
     white = front & (far < 1)
     colour = torch.where(white, torch.full_like(colour, 0.96), colour)
     ring = across * across + ((y - f["eye_y"]) / f["eye_wide"]) ** 2
-    colour = torch.where(white & (ring < 0.30), eye, colour)
+    colour = torch.where(white & (ring < 0.26), eye, colour)
     return torch.where(white & (ring < 0.09), torch.full_like(colour, 0.03), colour)
 
 

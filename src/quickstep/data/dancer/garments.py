@@ -1,6 +1,6 @@
 """What is painted on each solid: skin, cloth with its pattern, cuffs and socks, hair, shoes."""
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def paint_table(person: Identity, preset: Preset) -> np.ndarray:
 
 
 def _row(paint: Paint) -> np.ndarray:
-    return np.concatenate([np.atleast_1d(value) for value in astuple(paint)])
+    return np.hstack(list(vars(paint).values()))
 
 
 def _cloth(paint: Paint, cloth: Cloth, preset: Preset, *, start: float, end: float) -> Paint:
@@ -155,7 +155,9 @@ def _paint_bottom(paints: dict[str, Paint], person: Identity, preset: Preset) ->
     for side in SIDES:
         for index, part in enumerate(("thigh", "shin")):
             name, end = f"{part}_{side}", outfit.leg - index
-            if outfit.bottom_kind in ("trousers", "shorts") and end > 0:
+            if outfit.bottom_kind in ("skirt", "dress"):
+                end = 0.8 * outfit.leg - index  # where the thighs part the skirt
+            if end > 0:
                 paints[name] = _cloth(paints[name], outfit.bottom, preset, start=-9.0, end=end)
         name = f"shin_{side}"
         sock_from = max(1.0 - outfit.sock_height, paints[name].cloth_to)

@@ -75,7 +75,7 @@ class Cloth:
 
 @dataclass(frozen=True)
 class Outfit:
-    """Clothes. Sleeves run from 0 (none) over 1 (elbow) to 2 (wrist); legs likewise to the ankle."""
+    """Clothes. Sleeves run from 0 (none) over 1 (elbow) to 2 (wrist); legs alike, to the ankle."""
 
     top: Cloth
     bottom: Cloth
@@ -145,8 +145,8 @@ def _draw_face(rng: np.random.Generator, *, feminine: float) -> Face:
     tone = rng.uniform(0, len(_SKINS) - 1.001)
     low, high = np.array(_hex(_SKINS[int(tone)])), np.array(_hex(_SKINS[int(tone) + 1]))
     skin = _jitter(rng, tuple(low + (high - low) * (tone % 1)), amount=0.02)
-    red = rng.uniform(0.35, 0.8) if feminine > 0.55 else rng.uniform(0.1, 0.35)
-    lip = np.array(skin) * (1 - red) + np.array((0.72, 0.16, 0.22)) * red
+    red = rng.uniform(0.5, 0.9) if feminine > 0.55 else rng.uniform(0.25, 0.5)
+    lip = np.array(skin) * (1 - red) + np.array((0.70, 0.12, 0.18)) * red
     beards: tuple[Beard, ...] = ("none", "stubble", "moustache", "full")
     odds = (0.4, 0.16, 0.14, 0.3) if feminine < 0.45 else (1.0, 0, 0, 0)
     return Face(

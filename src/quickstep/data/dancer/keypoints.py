@@ -51,15 +51,15 @@ def body_points(
     face = landmarks(layout, shape, blink=pose.blink, mouth=pose.mouth)
     points[:, FACE] = on_head(face)
     eye = shape.surface(np.array(layout.eye_x), np.array(layout.eye_y))
-    nose = shape.surface(np.array(0.0), np.array(layout.nose_y)) + 0.016 * shape.scale
-    ear = 0.083 * body.head
+    nose = shape.surface(np.array(0.0), np.array(layout.nose_y)) + 0.014 * shape.scale
+    ear = 0.0775 * shape.wide / 0.91 * shape.scale
     fixed = np.array(
         (
             (0.0, layout.nose_y, nose),
             (layout.eye_x, layout.eye_y, eye),
             (-layout.eye_x, layout.eye_y, eye),
-            (ear + 0.006, 0.066, -0.024),
-            (-ear - 0.006, 0.066, -0.024),
+            (ear + 0.006, 0.070 * shape.scale, -0.022 * shape.scale),
+            (-ear - 0.006, 0.070 * shape.scale, -0.022 * shape.scale),
         )
     )
     points[:, 0:5] = on_head(np.broadcast_to(fixed, (count, 5, 3)))

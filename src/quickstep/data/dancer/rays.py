@@ -17,10 +17,16 @@ from torch import Tensor
 from quickstep.data.dancer.camera import Camera
 from quickstep.data.dancer.solids import Solids
 
-_NOTHING = torch.iinfo(torch.int64).max
+_NOTHING = 0x7F800000 << 32
+"""The offer of no solid: an infinite depth's bits over solid 0."""
 _SPAN_DISCS = 6
 _LEAST_RADIUS = 1e-3
 _NEAR = 0.2
+
+
+def chosen(values: Tensor, index: Tensor) -> Tensor:
+    """`values[..., index]`, ten times as fast on a CPU as indexing."""
+    return values.index_select(-1, index)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Cones:
         index = (moments[:, None] * self.solids + each).flatten()
         names = [name for name in Cones.__dataclass_fields__ if name != "solids"]
         return Cones(
-            **{name: getattr(self, name)[..., index] for name in names}, solids=self.solids
+            **{name: chosen(getattr(self, name), index) for name in names}, solids=self.solids
         )
 
 
@@ -119,27 +125,25 @@ def first_hits(cones: Cones, *, side: int) -> Hits:
     row_solid, row, first, count = _row_spans(cones, side=side)
     entry = torch.repeat_interleave(torch.arange(len(row), device=row.device), count)
     starts = torch.cumsum(count, 0) - count
-    column = torch.arange(len(entry), device=row.device) - (starts - first)[entry]
-    table = _row_table(cones, row_solid, row, side=side)[:, entry]
+    column = torch.arange(len(entry), device=row.device) - chosen(starts - first, entry)
+    table = chosen(_row_table(cones, row_solid, row, side=side), entry)
     across = (column.float() + (0.5 - 0.5 * side)) / side
     depth = _intersect(table, across)
     found = torch.nonzero(depth < torch.inf)[:, 0]
-    entry, column, depth = entry[found], column[found], depth[found]
-    solid = row_solid[entry]
-    moment = solid // cones.solids
-    sample = (moment * side + row[entry]) * side + column
-    key = (depth.view(torch.int32).long() << 32) | (solid - moment * cones.solids)
+    entry, column, depth = chosen(entry, found), chosen(column, found), chosen(depth, found)
+    moment = row_solid // cones.solids
+    sample = chosen((moment * side + row) * side, entry) + column
+    kind = chosen(row_solid - moment * cones.solids, entry)
+    key = (depth.view(torch.int32).long() << 32) | kind
     best = torch.full((cones.moments * side * side,), _NOTHING, device=key.device)
     best.scatter_reduce_(0, sample, key, "amin")
-    seen = torch.nonzero(best != _NOTHING)[:, 0]
-    winner = best[seen]
-    near = (winner >> 32).to(torch.int32).view(torch.float32)
-    depth_map = torch.full((len(best),), torch.inf, device=key.device)
-    depth_map[seen] = near
+    depth_map = (best >> 32).to(torch.int32).view(torch.float32)
+    seen = torch.nonzero(depth_map < torch.inf)[:, 0]
+    kind = chosen(best, seen) & 0xFFFFFFFF
     return Hits(
         sample=seen,
-        solid=seen // (side * side) * cones.solids + (winner & 0xFFFFFFFF),
-        depth=near,
+        solid=seen // (side * side) * cones.solids + kind,
+        depth=chosen(depth_map, seen),
         side=side,
         depth_map=depth_map.view(cones.moments, side, side),
     )
@@ -171,19 +175,19 @@ def _row_spans(cones: Cones, *, side: int) -> tuple[Tensor, Tensor, Tensor, Tens
     rows = torch.where(there, (bottom - top + 1).clamp(min=0), 0)
     solid = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), rows)
     begin = torch.cumsum(rows, 0) - rows
-    row = torch.arange(len(solid), device=rows.device) - (begin - top)[solid]
+    row = torch.arange(len(solid), device=rows.device) - chosen(begin - top, solid)
     y = row.float() + 0.5
-    half = discs[:, solid] ** 2 - (y - disc_y[:, solid]) ** 2
+    discs, disc_x, disc_y = (chosen(value, solid) for value in (discs, disc_x, disc_y))
+    half = discs**2 - (y - disc_y) ** 2
     inside = half >= 0
     half = torch.sqrt(half.clamp(min=0))
-    place = disc_x[:, solid]
-    left = torch.where(inside, place - half, torch.inf).amin(0)
-    right = torch.where(inside, place + half, -torch.inf).amax(0)
+    left = torch.where(inside, disc_x - half, torch.inf).amin(0)
+    right = torch.where(inside, disc_x + half, -torch.inf).amax(0)
     first = (left - 0.5).ceil().clamp(0, side).long()
     last = (right - 0.5).floor().clamp(-1, side - 1).long()
     count = (last - first + 1).clamp(min=0)
     keep = torch.nonzero(count > 0)[:, 0]
-    return solid[keep], row[keep], first[keep], count[keep]
+    return chosen(solid, keep), chosen(row, keep), chosen(first, keep), chosen(count, keep)
 
 
 def _row_table(cones: Cones, solid: Tensor, row: Tensor, *, side: int) -> Tensor:
@@ -192,15 +196,16 @@ def _row_table(cones: Cones, solid: Tensor, row: Tensor, *, side: int) -> Tensor
     With x the ray's slope, direction = a x + b and the offset from the axis' start of the point
     at the start's own depth = a (z x) + o; both in the solid's axes.
     """
-    focal = cones.focal[solid]
+    focal = chosen(cones.focal, solid)
     y = (row.float() + (0.5 - 0.5 * side)) / side / focal
-    base = cones.base[:, solid]
-    m = cones.inverse[:, solid]
+    base = chosen(cones.base, solid)
+    m = chosen(cones.inverse, solid)
     a, second, third = m[0::3], m[1::3], m[2::3]
     b = second * y + third
     o = second * (base[2] * y - base[1]) - a * base[0]
-    radii = (cones.start_radius[solid], cones.end_radius[solid])
-    rest = torch.stack((base[2], cones.length[solid], *radii, cones.opened[solid], 1 / focal))
+    names = ("length", "start_radius", "end_radius", "opened")
+    shape = (chosen(getattr(cones, name), solid) for name in names)
+    rest = torch.stack((base[2], *shape, 1 / focal))
     return torch.cat((a, b, o, rest))
 
 
@@ -239,16 +244,17 @@ def surface_at(cones: Cones, hits: Hits) -> tuple[Tensor, Tensor]:
         camera axes, unit length (3, h).
     """
     side, solid = hits.side, hits.solid
-    focal = cones.focal[solid] * side
+    focal = chosen(cones.focal, solid) * side
     column = (hits.sample % side).float() + (0.5 - 0.5 * side)
     row = (hits.sample // side % side).float() + (0.5 - 0.5 * side)
-    base = cones.base[:, solid]
+    base = chosen(cones.base, solid)
     x = column / focal * hits.depth - base[0]
     y = row / focal * hits.depth - base[1]
     z = hits.depth - base[2]
-    m = cones.inverse[:, solid]
+    m = chosen(cones.inverse, solid)
     local = m[0::3] * x + m[1::3] * y + m[2::3] * z
-    length, r0, r1 = cones.length[solid], cones.start_radius[solid], cones.end_radius[solid]
+    names = ("length", "start_radius", "end_radius")
+    length, r0, r1 = (chosen(getattr(cones, name), solid) for name in names)
     slope = (r0 - r1) / length
     radial = torch.sqrt(local[0] ** 2 + local[2] ** 2)
     centre = local[1] - radial * slope / torch.sqrt((1 - slope * slope).clamp(min=1e-6))

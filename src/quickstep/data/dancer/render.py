@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from quickstep.data.dancer.rays import Cones, first_hits, surface_at
+from quickstep.data.dancer.rays import Cones, chosen, first_hits, surface_at
 from quickstep.data.dancer.shading import Looks, shade
 
 SUPERSAMPLING = 2
-_BLOCK_SAMPLES = {"cpu": 1 << 20}
+_BLOCK_SAMPLES = {"cpu": 1 << 18}
 _BLOCK_ELSEWHERE = 1 << 25
 
 
@@ -56,21 +56,19 @@ def render_pictures(
     side = SUPERSAMPLING * size
     hits = first_hits(cones, side=side)
     colour = shade(cones, hits, looks)
-    fine = torch.zeros((cones.moments * side * side, 4), device=colour.device)
-    fine[hits.sample, :3] = colour.T
-    fine[hits.sample, 3] = 1.0
-    shape = (cones.moments, size, SUPERSAMPLING, size, SUPERSAMPLING, 4)
-    fine = fine.view(shape)
-    mean = 0.25 * (
-        (fine[:, :, 0, :, 0] + fine[:, :, 0, :, 1]) + (fine[:, :, 1, :, 0] + fine[:, :, 1, :, 1])
-    )
-    behind = background[looks.clip]
+    fine = torch.zeros((4, cones.moments * side * side), device=colour.device)
+    fine[:3].index_copy_(1, hits.sample, colour)
+    fine[3].index_fill_(0, hits.sample, 1.0)
+    fine = fine.view(4, cones.moments, size, SUPERSAMPLING, size, SUPERSAMPLING)
+    rows = fine[:, :, :, 0] + fine[:, :, :, 1]
+    mean = 0.25 * (rows[..., 0] + rows[..., 1])
+    behind = background.permute(3, 0, 1, 2).index_select(1, looks.clip)
     if shadow is not None:
-        behind = behind * shadow[..., None]
-    rgb = mean[..., :3] + behind * (1 - mean[..., 3:])
+        behind = behind * shadow
+    rgb = mean[:3] + behind * (1 - mean[3])
     return Picture(
-        rgb=(rgb * 255 + 0.5).clamp(0, 255).to(torch.uint8),
-        mask=mean[..., 3] >= 0.5,
+        rgb=(rgb * 255 + 0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).contiguous(),
+        mask=mean[3] >= 0.5,
         depth=hits.depth_map,
     )
 
@@ -81,8 +79,8 @@ def render_body(cones: Cones, part: Int[Tensor, " s"], *, size: int) -> BodyMaps
     _, normal = surface_at(cones, hits)
     pixels = cones.moments * size * size
     normals = torch.zeros((pixels, 3), device=normal.device)
-    normals[hits.sample] = normal.T
+    normals.index_copy_(0, hits.sample, normal.T.contiguous())
     parts = torch.zeros(pixels, dtype=torch.uint8, device=normal.device)
-    parts[hits.sample] = (part[hits.solid % cones.solids] + 1).to(torch.uint8)
+    parts.index_copy_(0, hits.sample, (chosen(part, hits.solid % cones.solids) + 1).byte())
     shape = (cones.moments, size, size)
     return BodyMaps(depth=hits.depth_map, normal=normals.view(*shape, 3), part=parts.view(shape))

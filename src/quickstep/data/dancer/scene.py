@@ -51,7 +51,7 @@ def draw_scene(seed: int, *, preset: Preset) -> Scene:
     rng = stream(seed, role="scene")
     hue, second = rng.random(), rng.random()
     strength = preset.contrast
-    top = _colour(hue, rng.uniform(0.05, 0.55) * (0.6 + 0.4 * strength), rng.uniform(0.4, 0.92))
+    top = _colour(hue, rng.uniform(0.03, 0.5) * (0.4 + 0.6 * strength), rng.uniform(0.4, 0.92))
     bottom = top * rng.uniform(0.78, 1.02)
     floor = _colour(second, rng.uniform(0.05, 0.45), rng.uniform(0.25, 0.7))
     share = rng.random()
@@ -60,8 +60,8 @@ def draw_scene(seed: int, *, preset: Preset) -> Scene:
     count = int(rng.integers(0, preset.objects + 1))
     objects = np.stack([_draw_object(rng) for _ in range(MAX_OBJECTS)])
     objects[count:, 0] = 0.0
-    side = rng.choice((-1.0, 1.0)) * rng.uniform(0.25, 0.8)
-    light = np.array((side, -rng.uniform(0.35, 0.9), -rng.uniform(0.6, 1.0)))
+    side = rng.choice((-1.0, 1.0)) * rng.uniform(0.15, 0.6)
+    light = np.array((side, -rng.uniform(0.3, 0.7), -rng.uniform(0.8, 1.1)))
     warm = rng.uniform(-0.06, 0.08)
     level = rng.uniform(0.62, 0.85)
     white = float(preset.catwalk)

@@ -10,7 +10,7 @@ from quickstep.data.dancer.body import SOLID
 from quickstep.data.dancer.face_paint import paint_face
 from quickstep.data.dancer.garments import NECKLINES, PAINT_COLUMNS
 from quickstep.data.dancer.identity import PATTERNS
-from quickstep.data.dancer.rays import Cones, Hits, surface_at
+from quickstep.data.dancer.rays import Cones, Hits, chosen, surface_at
 
 _SOLE = len(PATTERNS)
 
@@ -52,20 +52,21 @@ def shade(cones: Cones, hits: Hits, looks: Looks) -> Float[Tensor, "3 h"]:
     local, normal = surface_at(cones, hits)
     moment = hits.solid // cones.solids
     kind = hits.solid - moment * cones.solids
-    clip = looks.clip[moment]
-    row = looks.paint[:, clip * cones.solids + kind]
-    share = local[1] / cones.length[hits.solid]
+    clip = chosen(looks.clip, moment)
+    row = chosen(looks.paint, clip * cones.solids + kind)
+    share = local[1] / chosen(cones.length, hits.solid)
     colour = _painted(row, local, share)
     colour = _chest(colour, row, local, kind)
     colour = _strands(colour, row, local)
     on_head = torch.nonzero(kind == SOLID["head"])[:, 0]
-    colour[:, on_head] = paint_face(
-        colour[:, on_head],
-        local[:, on_head],
-        looks.face[:, clip[on_head]],
-        blink=looks.blink[moment[on_head]],
-        mouth=looks.mouth[moment[on_head]],
+    faces = paint_face(
+        chosen(colour, on_head),
+        chosen(local, on_head),
+        chosen(looks.face, chosen(clip, on_head)),
+        blink=chosen(looks.blink, chosen(moment, on_head)),
+        mouth=chosen(looks.mouth, chosen(moment, on_head)),
     )
+    colour = colour.index_copy(1, on_head, faces)
     return _lit(colour, normal, looks, clip=clip, gloss=row[PAINT_COLUMNS["gloss"]])
 
 
@@ -99,7 +100,7 @@ def _painted(row: Tensor, local: Tensor, share: Tensor) -> Tensor:
 def _chest(colour: Tensor, row: Tensor, local: Tensor, kind: Tensor) -> Tensor:
     """The neckline's skin and the emblem, on the chest only."""
     on_chest = torch.nonzero(kind == SOLID["chest"])[:, 0]
-    row, local = row[:, on_chest], local[:, on_chest]
+    row, local = chosen(row, on_chest), chosen(local, on_chest)
     x, y, front = local[0].abs(), local[1], local[2] > 0
     cut = row[PAINT_COLUMNS["neckline"]]
     crew = 0.140 + 6.0 * x * x
@@ -108,7 +109,7 @@ def _chest(colour: Tensor, row: Tensor, local: Tensor, kind: Tensor) -> Tensor:
     for name, value in edges.items():
         wanted = cut == NECKLINES.index(name)
         edge = torch.where(wanted & (front | (name == "tank")), value, edge)
-    part = torch.where(y > edge, _take(row, "skin"), colour[:, on_chest])
+    part = torch.where(y > edge, _take(row, "skin"), chosen(colour, on_chest))
     shape = row[PAINT_COLUMNS["emblem"]] - 1
     away = local[1] - 0.02
     round_mark = x * x + away * away < 0.043**2
@@ -116,8 +117,8 @@ def _chest(colour: Tensor, row: Tensor, local: Tensor, kind: Tensor) -> Tensor:
     diamond = x + away.abs() < 0.052
     mark = torch.where(shape < 0.34, round_mark, torch.where(shape < 0.67, square, diamond))
     mark = mark & front & (shape >= 0)
-    colour[:, on_chest] = torch.where(mark, _take(row, "emblem_colour"), part)
-    return colour
+    part = torch.where(mark, _take(row, "emblem_colour"), part)
+    return colour.index_copy(1, on_chest, part)
 
 
 def _strands(colour: Tensor, row: Tensor, local: Tensor) -> Tensor:
@@ -128,11 +129,11 @@ def _strands(colour: Tensor, row: Tensor, local: Tensor) -> Tensor:
 
 def _lit(colour: Tensor, normal: Tensor, looks: Looks, *, clip: Tensor, gloss: Tensor) -> Tensor:
     """Soft light from one direction, ambient that is brighter from above, a small highlight."""
-    light = looks.light[:, clip]
+    light = chosen(looks.light, clip)
     facing = (normal * light).sum(0)
     diffuse = ((facing + 0.25) / 1.25).clamp(min=0)
     sky = 0.78 - 0.22 * normal[1]
-    rim = 0.62 + 0.38 * (-normal[2]).clamp(0, 1)
+    rim = 0.66 + 0.34 * (-normal[2]).clamp(0, 1)
     half = light - torch.tensor([[0.0], [0.0], [1.0]]).to(light)
     half = half / torch.sqrt((half * half).sum(0))
     shine = (normal * half).sum(0).clamp(min=0)
@@ -140,5 +141,9 @@ def _lit(colour: Tensor, normal: Tensor, looks: Looks, *, clip: Tensor, gloss: T
     shine = shine * shine
     shine = shine * shine
     shine = shine * shine * gloss
-    lit = colour * (looks.key[:, clip] * diffuse + looks.ambient[:, clip] * sky * 1.25) * rim
-    return (lit * 1.12 + shine * 0.8).clamp(0, 1)
+    lit = (
+        colour
+        * (chosen(looks.key, clip) * diffuse + chosen(looks.ambient, clip) * sky * 1.25)
+        * rim
+    )
+    return (lit * 1.17 + shine * 0.7).clamp(0, 1)

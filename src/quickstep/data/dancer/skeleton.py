@@ -112,13 +112,13 @@ def _trunk(
         joints[:, JOINT[name]] += place
     joints[:, 0], frames[:, 0] = place, pelvis
     third = rotation(pose.spine / 3.0)
-    steps = (("spine1", 0.055), ("spine2", 0.075), ("spine3", 0.075), ("neck", 0.098))
+    steps = (("spine1", 0.055), ("spine2", 0.075), ("spine3", 0.075), ("neck", 0.092))
     point, frame = place, pelvis
     for name, rise in steps:
         point = point + apply(frame, np.array((0.0, rise * tall, 0.0)))
         frame = frame @ (third if name != "neck" else rotation(0.4 * pose.head))
         joints[:, JOINT[name]], frames[:, JOINT[name]] = point, frame
-    joints[:, 15] = point + apply(frame, np.array((0.0, 0.046, 0.006)) * tall)
+    joints[:, 15] = point + apply(frame, np.array((0.0, 0.040, 0.006)) * tall)
     frames[:, 15] = frame @ rotation(0.6 * pose.head)
 
 
