@@ -1,0 +1,350 @@
+"""The pipeline: a picture of a person and a dance in, the person dancing it out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from quickstep.animation.driving import Driving, read_driving
+from quickstep.animation.plan import Plan, make_plan
+from quickstep.animation.scene import ReferencePose, Scene, set_scene
+from quickstep.animation.stopwatch import Stopwatch
+from quickstep.animation.windowed import MAX_CACHED, WindowedDenoiser
+from quickstep.animation.windows import Window, cut_windows
+from quickstep.conditions.skeleton import Poses
+from quickstep.data.prepared import pictures_to_video, video_to_pictures
+from quickstep.diffusion.noise import draw_noise
+from quickstep.diffusion.sampling import Sampler, sample
+from quickstep.networks.autoencoder import decode_latents, encode_video
+from quickstep.networks.clip import image_embedding
+from quickstep.networks.folder import Model, Settings, load_model, save_model
+from quickstep.networks.unianimate import UniAnimateConditions
+from quickstep.teachers.generation import TimeGrid
+from quickstep.teachers.protocol import Denoiser
+from quickstep.teachers.unianimate import pose_pictures
+
+StepCallback = Callable[["Animator", int, int, dict[str, Tensor]], Any]
+"""Called after each step with the animator, the step (0, 1, ...), its time, and the tensors
+``latents`` (noisy, before the step) and ``clean`` (the estimate: `Animator.decode` shows it)."""
+
+Report = Callable[[str, int, int], None]
+"""Called with a stage's name, how many of its parts are done, and how many there are."""
+
+CHUNK_PIXELS = 16 * 128 * 128 * 8
+"""Pixels decoded at once: 128 frames of 128 px, or 5 of 512 x 768."""
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A finished animation.
+
+    Attributes:
+        frames: the video, RGB.
+        skeletons: the dance as the network saw it.
+        reference: the picture as the network saw it.
+        fps: frames per second, the driving clip's.
+        timings: wall seconds by stage: load, conditions, denoise, decode.
+        num_evaluations: evaluations of the denoising network; a guided one counts twice, and
+            each window of a long dance counts.
+    """
+
+    frames: UInt8[np.ndarray, "f H W 3"]
+    skeletons: UInt8[np.ndarray, "f H W 3"]
+    reference: UInt8[np.ndarray, "H W 3"]
+    fps: float
+    timings: dict[str, float] = field(default_factory=dict)
+    num_evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A denoised clip that is not decoded yet.
+
+    Attributes:
+        clean: clean latents on the CPU.
+        num_evaluations: evaluations of the denoising network that it took.
+    """
+
+    clean: Float[Tensor, "1 f c h w"]
+    num_evaluations: int
+
+
+class Animator:
+    """Animates pictures with one loaded model.
+
+    Example:
+        >>> animator = Animator.from_pretrained("dancer")                   # doctest: +SKIP
+        >>> animation = animator("person.png", "dance.npz")                 # doctest: +SKIP
+        >>> animation.frames.shape                                          # doctest: +SKIP
+        (32, 128, 128, 3)
+
+    Calling it is `scene`, `denoise` and `decode` in a row. A caller that writes a long video
+    calls these itself and never holds all frames.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.denoiser = Denoiser(
+            model.network, model.schedule, parametrisation=model.settings.parametrisation
+        )
+        self.load_seconds = 0.0
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "dancer",
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "Animator":
+        """Loads a model by its built-in name, from a folder, or from the hub.
+
+        Raises:
+            ValueError: no such model; the message lists the built-in ones.
+        """
+        watch = Stopwatch(device)
+        with watch("load"):
+            animator = cls(load_model(name_or_path, device=device, dtype=dtype))
+        animator.load_seconds = watch.seconds["load"]
+        return animator
+
+    def save_pretrained(self, path: str | Path, *, half: bool = False) -> Path:
+        """Writes the model as a folder that `from_pretrained` reads, whole or not at all."""
+        parts = {
+            "unet": self.model.network,
+            "vae": self.model.vae,
+            "image_encoder": self.model.image_encoder,
+        }
+        return save_model(
+            path, parts=parts, settings=self.settings, card=self.model.card, half=half
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """What the model was made for."""
+        return self.model.settings
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.network.parameters()).device
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Any,
+        driving: Poses | Driving | str | Path,
+        *,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        generator: torch.Generator | None = None,
+        sampler: Sampler | None = None,
+        times: TimeGrid = "trailing",
+        reference_pose: ReferencePose = "first",
+        align: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+        report: Report | None = None,
+    ) -> Animation:
+        """Animates a picture along a dance.
+
+        Args:
+            image: a path, a PIL picture or an array of any size; the person is kept whole.
+            driving: the dance, see `read_driving`.
+            num_inference_steps: denoising steps; the model's best unless given.
+            guidance_scale: g of classifier-free guidance; 1 is none, and a student needs none.
+            generator: the source of noise, seed 0 unless given. Noise is drawn on its device,
+                so a CPU generator gives one video everywhere.
+            sampler: another sampler than the model's.
+            times: few-step times from t = 999 on (trailing), or upstream UniAnimate's grid.
+            reference_pose: the pose in the picture if it is known; a clip folder knows its own.
+            align: whether the dance is fitted to the body of a known reference pose.
+            callback_on_step_end: called after each step; see `StepCallback`.
+            report: called as the stages go on.
+
+        Raises:
+            ValueError: something that was handed in cannot be used; one line.
+        """
+        watch = Stopwatch(self.device)
+        plan = self.plan(
+            num_steps=num_inference_steps, guidance=guidance_scale, sampler=sampler, times=times
+        )
+        with watch("conditions"):
+            scene = self.scene(image, driving, reference_pose=reference_pose, align=align)
+        latents = self.denoise(
+            scene,
+            plan=plan,
+            generator=generator,
+            callback_on_step_end=callback_on_step_end,
+            report=report,
+            watch=watch,
+        )
+        with watch("decode"):
+            frames = np.concatenate(list(self.decode(latents.clean, report=report)))
+        return Animation(
+            frames=frames,
+            skeletons=scene.skeletons(),
+            reference=scene.reference,
+            fps=scene.poses.fps,
+            timings={"load": self.load_seconds, **watch.seconds},
+            num_evaluations=latents.num_evaluations,
+        )
+
+    def plan(
+        self,
+        *,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        sampler: Sampler | None = None,
+        times: TimeGrid = "trailing",
+    ) -> Plan:
+        """The sampler and times for this model; see `make_plan`."""
+        return make_plan(
+            self.settings, num_steps=num_steps, guidance=guidance, sampler=sampler, times=times
+        )
+
+    def scene(
+        self,
+        image: Any,
+        driving: Poses | Driving | str | Path,
+        *,
+        reference_pose: ReferencePose = "first",
+        align: bool = True,
+    ) -> Scene:
+        """Reads, fits and aligns what the animation is made from; see `set_scene`.
+
+        When the picture is the one that a clip folder holds, its pose is known from there.
+        """
+        dance = driving if isinstance(driving, Driving) else read_driving(driving)
+        return set_scene(
+            image,
+            dance.poses,
+            settings=self.settings,
+            reference_pose=known_pose(image, dance, reference_pose),
+            align=align,
+        )
+
+    @torch.no_grad()
+    def denoise(
+        self,
+        scene: Scene,
+        *,
+        plan: Plan,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        report: Report | None = None,
+        watch: Stopwatch | None = None,
+    ) -> Latents:
+        """Draws noise and denoises it; a dance longer than the trained length goes by windows."""
+        watch = watch or Stopwatch(self.device)
+        generator = generator or torch.Generator().manual_seed(0)
+        with watch("conditions"):
+            picture = self._encode_picture(scene)
+        windows = cut_windows(scene.num_frames, length=self.settings.frames)
+        counter = _Counter(report, total=len(plan.times) * len(windows))
+        denoise = WindowedDenoiser(
+            self.denoiser,
+            windows=windows,
+            features=partial(self._encode_window, scene, picture),
+            guidance=plan.guidance,
+            device=self.device,
+            report=counter,
+        )
+        with watch("conditions"):
+            for window in windows[:MAX_CACHED]:
+                denoise.features(window)
+        shape = (1, scene.num_frames, *picture["reference"].shape[1:])
+        with watch("denoise"):
+            clean = self._sampled(
+                denoise, shape, plan=plan, generator=generator, callback=callback_on_step_end
+            )
+        return Latents(clean=clean, num_evaluations=denoise.num_evaluations)
+
+    @torch.no_grad()
+    def decode(
+        self, latents: Float[Tensor, "1 f c h w"], *, report: Report | None = None
+    ) -> Iterator[UInt8[np.ndarray, "f H W 3"]]:
+        """Turns latents into frames, a chunk at a time: memory does not grow with the clip."""
+        vae = self.model.vae
+        num_frames, done = latents.shape[1], 0
+        width, height = self.settings.size
+        chunk = max(1, CHUNK_PIXELS // (width * height))
+        for part in latents.split(chunk, dim=1):
+            video = decode_latents(vae, part.to(self.device), chunk=chunk)
+            yield video_to_pictures(video[0]).cpu().numpy()
+            done += part.shape[1]
+            if report:
+                report("decode", done, num_frames)
+
+    def _encode_picture(self, scene: Scene) -> dict[str, Tensor]:
+        """What the network is told of the picture: latents, embedding and, if known, its pose."""
+        picture = pictures_to_video(torch.from_numpy(scene.reference)[None]).to(self.device)
+        told = {
+            "reference": encode_video(self.model.vae, picture[:, None])[:, 0],
+            "image": image_embedding(self.model.image_encoder, picture),
+        }
+        skeleton = scene.reference_skeleton()
+        if skeleton is not None:
+            told["reference_pose"] = pose_pictures(torch.from_numpy(skeleton)[None])
+        return told
+
+    def _encode_window(self, scene: Scene, picture: dict[str, Tensor], window: Window) -> Any:
+        """All that the network is told in a window, encoded."""
+        weights = next(self.model.network.parameters())
+        drawn = torch.from_numpy(scene.skeletons(window.frames))[None]
+        told = {**picture, "pose": pose_pictures(drawn)}
+        typed = {name: value.to(weights) for name, value in told.items()}
+        return self.denoiser.encode(UniAnimateConditions(**typed))
+
+    def _sampled(
+        self,
+        denoise: WindowedDenoiser,
+        shape: tuple[int, ...],
+        *,
+        plan: Plan,
+        generator: torch.Generator,
+        callback: StepCallback | None,
+    ) -> Float[Tensor, "1 f c h w"]:
+        noise = draw_noise(shape, generator=generator, offset=self.settings.noise_offset)
+
+        def on_step(step: int, t: int, noisy: Tensor, clean: Tensor) -> None:
+            if callback:
+                callback(self, step, t, {"latents": noisy, "clean": clean})
+
+        return sample(
+            denoise,
+            noise,
+            times=plan.times,
+            schedule=self.model.schedule,
+            sampler=plan.sampler,
+            segments=plan.segments,
+            end=plan.end,
+            noise_offset=self.settings.noise_offset,
+            generator=generator,
+            callback=on_step,
+        )
+
+
+def known_pose(image: Any, dance: Driving, asked: ReferencePose) -> ReferencePose:
+    """The pose in the picture: as asked for, or the clip folder's when the picture is its own."""
+    own = isinstance(image, str | Path) and dance.reference is not None
+    if asked == "first" and own and Path(image).resolve() == dance.reference.resolve():
+        return dance.reference_pose or asked
+    return asked
+
+
+class _Counter:
+    """Counts windows of all steps for a progress report."""
+
+    def __init__(self, report: Report | None, *, total: int) -> None:
+        self.report, self.total, self.done = report, total, 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.report:
+            self.report("denoise", self.done, self.total)

@@ -1,0 +1,103 @@
+"""The dance: read from keypoints, from a skeleton video or its pictures, or from a clip folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from quickstep.conditions.reading import read_skeletons
+from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.data.image import read_image
+from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PICTURES_FPS = 8.0
+"""Frame rate of a folder of pose pictures, which names none; UniAnimate saves at 8."""
+
+
+@dataclass(frozen=True)
+class Driving:
+    """A dance and what is known about it.
+
+    Attributes:
+        poses: the dance.
+        audio: the file whose sound goes with it, or None.
+        truth: for a clip folder, the video of what really happened.
+        reference: for a clip folder, the picture that belongs to it.
+        reference_pose: for a clip folder, the pose in that picture.
+    """
+
+    poses: Poses
+    audio: Path | None = None
+    truth: Path | None = None
+    reference: Path | None = None
+    reference_pose: Poses | None = None
+
+
+def read_driving(source: Poses | str | Path) -> Driving:
+    """Reads a dance of any form.
+
+    Args:
+        source: poses; a ``.npz`` of keypoints or an OpenPose ``.json``; a skeleton video or a
+            folder of skeleton pictures (DWPose or UniAnimate colours on black); a folder of
+            OpenPose jsons; a clip folder written by ``quickstep dancer``.
+
+    Raises:
+        ValueError: nothing there, or nothing that can be read as a dance, in one line.
+    """
+    if isinstance(source, Poses):
+        return Driving(poses=source)
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return _read_folder(path)
+    if path.suffix.lower() in (".npz", ".json"):
+        return Driving(poses=Poses.read(path))
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        video = read_video(path)
+        audio = path if video_info(path).has_audio else None
+        return Driving(poses=_skeletons_of(video.frames, float(video.fps), path), audio=audio)
+    raise PoseError(
+        f"{path}: a dance is read from .npz, .json, a skeleton video such as .mp4, or a folder"
+    )
+
+
+def _read_folder(folder: Path) -> Driving:
+    if (folder / "skeletons.npz").is_file():
+        return _read_clip(folder)
+    names = sorted(path for path in folder.iterdir() if path.is_file())
+    pictures = [
+        path
+        for path in names
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.stem.startswith("ref")
+    ]
+    if pictures:
+        frames = [read_image(path) for path in pictures]
+        odd = next((i for i, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
+        if odd is not None:
+            raise PoseError(f"{pictures[odd]}: its size differs from {pictures[0].name}'s")
+        return Driving(poses=_skeletons_of(np.stack(frames), PICTURES_FPS, folder))
+    if any(path.suffix.lower() == ".json" for path in names):
+        return Driving(poses=Poses.read(folder))
+    raise PoseError(f"{folder}: neither a clip folder nor one of skeleton pictures or jsons")
+
+
+def _read_clip(folder: Path) -> Driving:
+    video, reference = folder / "video.mp4", folder / "reference.png"
+    pose = folder / "reference_skeleton.npz"
+    return Driving(
+        poses=Poses.read(folder / "skeletons.npz"),
+        audio=video if video.is_file() and video_info(video).has_audio else None,
+        truth=video if video.is_file() else None,
+        reference=reference if reference.is_file() else None,
+        reference_pose=Poses.read(pose) if pose.is_file() else None,
+    )
+
+
+def _skeletons_of(frames: UInt8[np.ndarray, "f H W 3"], fps: float, path: Path) -> Poses:
+    try:
+        return read_skeletons(frames, fps=fps)
+    except PoseError as error:
+        raise PoseError(f"{path}: {error}") from error

@@ -1,0 +1,77 @@
+"""How a model is to be run: what was asked for, what it was made for, and whether they agree."""
+
+import warnings
+from dataclasses import dataclass
+
+from quickstep.diffusion.sampling import Sampler, plan
+from quickstep.diffusion.schedule import CLEAN
+from quickstep.diffusion.segments import Segments
+from quickstep.networks.folder import Settings
+from quickstep.teachers.generation import TimeGrid, model_segments, sampling_times
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sampler and its times.
+
+    Attributes:
+        sampler: how one gets from a noise level to the next.
+        times: the noise levels, falling; one evaluation at each.
+        end: where the last step lands.
+        segments: the student's segments, for the samplers that need them.
+        guidance: classifier-free guidance scale; 1 is none.
+    """
+
+    sampler: Sampler
+    times: tuple[int, ...]
+    end: int
+    segments: Segments | None
+    guidance: float
+
+
+def make_plan(
+    settings: Settings,
+    *,
+    num_steps: int | None = None,
+    guidance: float | None = None,
+    sampler: Sampler | None = None,
+    times: TimeGrid = "trailing",
+) -> Plan:
+    """Fills in what was not asked for from the model's settings, and checks the rest.
+
+    A student that is asked for a number of steps it was not trained for warns: the video may be
+    worse than with fewer steps, which is no fault of the picture or the dance.
+
+    Raises:
+        ValueError: a number out of range, or times that the sampler does not have.
+    """
+    num_steps = settings.steps_best if num_steps is None else num_steps
+    guidance = settings.guidance if guidance is None else guidance
+    chosen: Sampler = settings.sampler if sampler is None else sampler
+    limit = settings.schedule.num_timesteps
+    if not 1 <= num_steps <= limit:
+        raise ValueError(f"steps must be between 1 and {limit}: got {num_steps}")
+    if not 1 <= guidance < float("inf"):
+        raise ValueError(f"guidance must be at least 1 (1 is none): got {guidance}")
+    if settings.steps_allowed and num_steps not in settings.steps_allowed:
+        allowed = ", ".join(map(str, settings.steps_allowed))
+        warnings.warn(
+            f"this student was trained for {allowed} steps and is run with {num_steps}",
+            stacklevel=2,
+        )
+    segments = model_segments(settings)
+    if times == "upstream" and (segments is not None or chosen != "ddim"):
+        raise ValueError("times 'upstream' are for a teacher with the sampler 'ddim'")
+    if chosen in ("edges", "segment") and segments is None:
+        raise ValueError(f"sampler {chosen!r} needs a segmented student: this model is none")
+    made = Plan(
+        sampler=chosen,
+        times=tuple(sampling_times(settings, num_steps, times=times)),
+        end=0 if times == "upstream" else CLEAN,
+        segments=segments,
+        guidance=float(guidance),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sampling says the same again, once
+        plan(made.times, sampler=chosen, segments=segments, end=made.end)
+    return made

@@ -1,0 +1,109 @@
+"""What one animation is made from, fitted and aligned: the picture, its pose, the dance."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from quickstep.animation.pictures import Fit, fit_picture, read_picture
+from quickstep.conditions.drawing import draw_skeletons
+from quickstep.conditions.skeleton import Poses
+from quickstep.networks.folder import Settings
+
+ReferencePose = Poses | str | Path | Literal["first"] | None
+"""A pose, a file of one, ``"first"`` for the dance's first frame, or None for not known."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture and a dance in one frame of the model's size.
+
+    Attributes:
+        reference: the fitted picture.
+        poses: the dance, in pixels of the frame.
+        reference_pose: the pose in the picture, one frame; None when nothing is known of it.
+        pose_style: how skeletons are drawn.
+        stroke: how thick they are drawn.
+    """
+
+    reference: UInt8[np.ndarray, "H W 3"]
+    poses: Poses
+    reference_pose: Poses | None
+    pose_style: Literal["dwpose", "unianimate"] = "unianimate"
+    stroke: Literal["upstream", "scaled"] = "scaled"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frame."""
+        return self.reference.shape[1], self.reference.shape[0]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the dance."""
+        return len(self.poses)
+
+    def skeletons(self, frames: slice = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
+        """The dance drawn as the network sees it; drawn anew at each call, to keep memory flat."""
+        return self._drawn(self.poses[frames])
+
+    def reference_skeleton(self) -> UInt8[np.ndarray, "H W 3"] | None:
+        """The picture's own pose drawn, or None when it is not known."""
+        return None if self.reference_pose is None else self._drawn(self.reference_pose)[0]
+
+    def _drawn(self, poses: Poses) -> UInt8[np.ndarray, "f H W 3"]:
+        return draw_skeletons(poses, size=self.size, style=self.pose_style, stroke=self.stroke)
+
+
+def set_scene(
+    image: Any,
+    poses: Poses,
+    *,
+    settings: Settings,
+    reference_pose: ReferencePose = "first",
+    align: bool = True,
+) -> Scene:
+    """Fits the picture into the model's frame and brings the dance to the person in it.
+
+    The dance is placed whole and in proportion. When the picture's own pose is given, the
+    dancer's limbs get the lengths of the person's and the dance starts where the person stands.
+    Otherwise the person is taken to stand as the dance begins, which is what most pairs of
+    picture and dance look like, and the dance is used as it is.
+
+    Args:
+        image: see :func:`quickstep.animation.pictures.read_picture`.
+        poses: the dance.
+        settings: the model's.
+        reference_pose: the pose in the picture, in the picture's pixels.
+        align: whether to fit the dance to a given reference pose.
+
+    Raises:
+        ValueError: the picture or the poses cannot be used; one line.
+        OSError: a file is missing or cannot be read.
+    """
+    picture = read_picture(image)
+    reference, fit = fit_picture(picture, size=settings.size)
+    dance = _placed(poses, Fit.centred(poses.size, outer=settings.size))
+    if reference_pose == "first":
+        own = dance[0]
+    elif reference_pose is None:
+        own = None
+    else:
+        given = reference_pose if isinstance(reference_pose, Poses) else Poses.read(reference_pose)
+        own = _placed(given[0].scaled_to((picture.shape[1], picture.shape[0])), fit)
+        if align:
+            from quickstep.conditions.alignment import align_poses
+
+            dance = align_poses(dance, own)
+    return Scene(
+        reference=reference,
+        poses=dance,
+        reference_pose=own,
+        pose_style=settings.pose_style,
+        stroke=settings.stroke,
+    )
+
+
+def _placed(poses: Poses, fit: Fit) -> Poses:
+    return poses.moved(scale=fit.scale, offset=fit.offset, size=fit.size)

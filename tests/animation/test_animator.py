@@ -1,0 +1,175 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from quickstep import Animator
+from quickstep.animation.driving import read_driving
+from quickstep.conditions.drawing import draw_skeletons
+from quickstep.data.video import write_video
+
+
+@pytest.fixture(scope="module")
+def student(model_folders):
+    return Animator.from_pretrained(model_folders / "student")
+
+
+@pytest.fixture(scope="module")
+def teacher(model_folders):
+    return Animator.from_pretrained(model_folders / "teacher")
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_picture_dances(student, picture, dance):
+    animation = student(picture, dance(4), generator=seeded(0))
+    assert animation.frames.shape == animation.skeletons.shape == (4, 64, 64, 3)
+    assert animation.frames.dtype == np.uint8
+    assert animation.fps == 12.0
+    assert animation.num_evaluations == 2
+    assert set(animation.timings) == {"load", "conditions", "denoise", "decode"}
+    assert animation.skeletons.any()
+
+
+def test_one_seed_is_one_video(student, picture, dance):
+    first, again, other = (
+        student(picture, dance(4), generator=seeded(seed)).frames for seed in (0, 0, 1)
+    )
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_the_default_seed_is_zero(student, picture, dance):
+    frames = student(picture, dance(2)).frames
+    assert (frames == student(picture, dance(2), generator=seeded(0)).frames).all()
+
+
+def test_a_video_does_not_depend_on_what_was_made_before(student, picture, dance):
+    alone = student(picture, dance(3)).frames
+    student(255 - picture, dance(6))
+    assert (student(picture, dance(3)).frames == alone).all()
+
+
+def test_the_picture_the_dance_and_its_pose_are_heard(student, picture, dance):
+    base = student(picture, dance(4)).frames
+    moved = replace(dance(4), keypoints=dance(4).keypoints[::-1] + 3)
+    assert (student(255 - picture, dance(4)).frames != base).any()
+    assert (student(picture, moved).frames != base).any()
+    assert (student(picture, dance(4), reference_pose=None).frames != base).any()
+
+
+def test_one_frame_makes_one_frame(student, picture, dance):
+    assert student(picture, dance(1)).frames.shape[0] == 1
+
+
+def test_a_long_dance_goes_through_windows(student, picture, dance):
+    animation = student(picture, dance(11))
+    assert animation.frames.shape[0] == 11
+    assert animation.num_evaluations == 2 * 4
+
+
+def test_windows_alike_leave_no_seam(student, picture, dance, monkeypatch):
+    """Where every window predicts the same, the blend is that prediction everywhere."""
+    constant = torch.full((1, 1, 4, 1, 1), 0.3)
+    monkeypatch.setattr(
+        student.denoiser.network, "forward", lambda noisy, t, features: -constant + 0 * noisy
+    )
+    seen = []
+    student(
+        picture,
+        dance(11),
+        num_inference_steps=2,
+        callback_on_step_end=lambda *given: seen.append(given[3]["clean"]),
+    )
+    assert seen[0].std() < 1e-6
+
+
+def test_guidance_evaluates_twice(teacher, picture, dance):
+    guided = teacher(picture, dance(2))
+    plain = teacher(picture, dance(2), guidance_scale=1.0)
+    assert (guided.num_evaluations, plain.num_evaluations) == (6, 3)
+    assert (guided.frames != plain.frames).any()
+    upstream = teacher(picture, dance(2), times="upstream", num_inference_steps=4)
+    assert upstream.num_evaluations == 8
+
+
+def test_each_step_calls_back_with_a_preview(student, picture, dance):
+    seen = []
+
+    def look(animator, step, t, tensors):
+        seen.append((step, t, next(animator.decode(tensors["clean"])).shape))
+
+    student(picture, dance(3), callback_on_step_end=look)
+    assert seen == [(0, 999, (3, 64, 64, 3)), (1, 499, (3, 64, 64, 3))]
+
+
+def test_progress_is_reported(student, picture, dance):
+    seen = []
+    student(picture, dance(6), report=lambda *given: seen.append(given))
+    assert seen[:4] == [("denoise", n, 4) for n in (1, 2, 3, 4)]
+    assert seen[-1] == ("decode", 6, 6)
+
+
+def test_decoding_in_chunks_changes_nothing(student, picture, dance, monkeypatch):
+    whole = student(picture, dance(5)).frames
+    monkeypatch.setattr("quickstep.animation.animator.CHUNK_PIXELS", 2 * 64 * 64)
+    np.testing.assert_allclose(student(picture, dance(5)).frames.astype(int), whole, atol=1)
+
+
+def test_a_saved_model_makes_the_same_video(student, picture, dance, tmp_path):
+    student.save_pretrained(tmp_path / "copy")
+    copy = Animator.from_pretrained(tmp_path / "copy")
+    assert (copy(picture, dance(3)).frames == student(picture, dance(3)).frames).all()
+
+
+def test_a_network_in_half_precision_runs(model_folders, picture, dance):
+    animator = Animator.from_pretrained(model_folders / "student", dtype=torch.bfloat16)
+    assert animator(picture, dance(2)).frames.shape == (2, 64, 64, 3)
+
+
+def test_a_known_pose_aligns_the_dance(student, picture, dance):
+    small = dance(1).moved(scale=0.5, offset=(0.0, 4.0), size=(30, 40))
+    free = student.scene(picture, dance(3), reference_pose=small, align=False)
+    fitted = student.scene(picture, dance(3), reference_pose=small)
+    assert np.ptp(fitted.poses.keypoints[0, :17, 1]) < np.ptp(free.poses.keypoints[0, :17, 1])
+    neck, own = fitted.poses.neck()[0][0], fitted.reference_pose.neck()[0][0]
+    np.testing.assert_allclose(neck, own, atol=1e-3)
+
+
+def test_a_clip_folder_knows_its_own_pose(student, picture, dance, tmp_path):
+    dance(3).write(tmp_path / "skeletons.npz")
+    dance(5)[4].write(tmp_path / "reference_skeleton.npz")
+    Image.fromarray(picture).resize((64, 64)).save(tmp_path / "reference.png")
+    scene = student.scene(tmp_path / "reference.png", tmp_path)
+    np.testing.assert_allclose(scene.reference_pose.keypoints, dance(5)[4].keypoints)
+
+
+def test_a_dance_is_read_from_files_of_every_kind(dance, tmp_path):
+    big = dance(3).moved(scale=4.0, offset=(0.0, 0.0), size=(256, 256))
+    big.write(tmp_path / "dance.npz")
+    drawn = draw_skeletons(big, size=(256, 256), style="dwpose")
+    write_video(tmp_path / "dance.mp4", drawn, fps=12)
+    (tmp_path / "pictures").mkdir()
+    for number, frame in enumerate(drawn):
+        Image.fromarray(frame).save(tmp_path / "pictures" / f"{number:04d}.png")
+    for source in ("dance.npz", "dance.mp4", "pictures"):
+        poses = read_driving(tmp_path / source).poses
+        assert len(poses) == 3
+        shoulders = poses.keypoints[:, 5:7]
+        np.testing.assert_allclose(shoulders, big.keypoints[:, 5:7], atol=3)
+
+
+def test_what_is_no_dance_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("one two three")
+    (tmp_path / "fake.mp4").write_text("not a video")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_driving(tmp_path / "nowhere")
+    for name in ("notes.txt", "fake.mp4", "empty"):
+        with pytest.raises(ValueError, match=name) as caught:
+            read_driving(tmp_path / name)
+        assert "\n" not in str(caught.value)
