@@ -1,5 +1,6 @@
 """A method and data as small as they get: a linear map learned from noisy examples."""
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -12,17 +13,13 @@ from quickstep.networks.averaging import ema_update
 class LineMethod:
     """Learns a line; keeps a target network, as consistency methods do, and uses dropout."""
 
-    def __init__(self, seed: int = 0, *, dropout: float = 0.25):
+    def __init__(self, network: nn.Module | None = None, *, seed: int = 0):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.trainable: nn.Module = nn.Sequential(
-                nn.Linear(3, 8), nn.Dropout(dropout), nn.BatchNorm1d(8), nn.Linear(8, 1)
+            self.trainable = network or nn.Sequential(
+                nn.Linear(3, 8), nn.Dropout(0.25), nn.BatchNorm1d(8), nn.Linear(8, 1)
             )
-            self.target = nn.Sequential(
-                nn.Linear(3, 8), nn.Dropout(dropout), nn.BatchNorm1d(8), nn.Linear(8, 1)
-            )
-        self.target.load_state_dict(self.trainable.state_dict())
-        self.target.eval()
+        self.target = copy.deepcopy(self.trainable).eval()
         self.seen: list[float] = []
 
     def loss(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Loss:

@@ -41,7 +41,7 @@ class Checkpoint:
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     """What the method keeps between steps."""
 
-    counts: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int | float] = field(default_factory=dict)
     """Small numbers: updates of the average, seconds of training."""
 
 

@@ -113,7 +113,7 @@ class Log:
         self._file = path.open("a")
         self._board = _board(folder / "tensorboard", purge_step=step + 1)
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, int | float]) -> None:
         """Adds the numbers of `step`; those that are not finite are written as null."""
         safe = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step, **safe}) + "\n")
