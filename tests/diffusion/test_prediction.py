@@ -1,5 +1,7 @@
 """Invariant 1: predictions, clean and noise translate into each other."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -82,4 +84,5 @@ def test_network_outputs_are_combined_in_float32(schedule, generator):
 def test_unknown_parametrisation_is_named(schedule):
     state = torch.zeros(1, 1)
     with pytest.raises((ValueError, TypeError), match="velocity"):
-        clean_from(state, state, torch.tensor([5]), schedule=schedule, parametrisation="velocity")
+        how: dict[str, Any] = {"schedule": schedule, "parametrisation": "velocity"}
+        clean_from(state, state, torch.tensor([5]), **how)

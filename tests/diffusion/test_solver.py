@@ -202,9 +202,9 @@ def test_14_guidance_in_one_batch_equals_two_calls(schedule, generator):
     conditional = Gaussian(means[:2], 1.0, schedule=schedule)
     unconditional = Gaussian(means[2:], 1.0, schedule=schedule)
     noisy, t = torch.randn(2, 3, generator=generator), times(300, 999)
-    batched = both(torch.cat([noisy, noisy]), torch.cat([t, t])).chunk(2)
-    separate = conditional(noisy, t), unconditional(noisy, t)
-    assert torch.equal(guided(*batched, 2.5), guided(*separate, 2.5))
+    first, second = both(torch.cat([noisy, noisy]), torch.cat([t, t])).chunk(2)
+    separately = guided(conditional(noisy, t), unconditional(noisy, t), 2.5)
+    assert torch.equal(guided(first, second, 2.5), separately)
 
 
 def test_5_clean_estimate_between_two_points_is_the_mean_over_kappa(schedule):

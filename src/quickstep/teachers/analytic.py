@@ -58,7 +58,8 @@ class AnalyticTeacher(ABC):
         """Where the probability-flow ODE leads `noisy`: Heun in kappa, at non-integer times.
 
         The steps are equal in the angle ``atan(sigma / alpha)``, in which the path is smooth from
-        pure noise to clean data. 256 steps are good to about 1e-5 of the data's size.
+        pure noise to clean data. The error falls as steps^-2; 256 steps err by about
+        1e-4 of the data's size.
 
         Args:
             noisy: the state at `t_from`.
@@ -78,15 +79,20 @@ class AnalyticTeacher(ABC):
         return state.to(noisy.dtype)
 
     def edge_clean(
-        self, noisy: Float[Tensor, "b ..."], *, t: Int[Tensor, " b"], edge: Int[Tensor, " b"]
+        self,
+        noisy: Float[Tensor, "b ..."],
+        *,
+        t: Int[Tensor, " b"],
+        edge: Int[Tensor, " b"],
+        num_steps: int = 256,
     ) -> Float[Tensor, "b ..."]:
         """What a perfectly distilled student answers: the clean prediction that lands on `edge`.
 
         It is the average of the denoiser over kappa along the trajectory from `t` to `edge`, and
-        the denoiser itself where the two are one time.
+        the denoiser itself where the two are one time. `num_steps` as in `solution`.
         """
         state = noisy.double()
-        landed = self.solution(state, t_from=t, t_to=edge)
+        landed = self.solution(state, t_from=t, t_to=edge, num_steps=num_steps)
         ratio, weight = (
             spread(w, state, dtype=torch.float64)
             for w in ddim_weights(t, edge, schedule=self.schedule)
