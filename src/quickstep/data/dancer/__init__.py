@@ -2,7 +2,7 @@
 
 from quickstep.data.dancer.clip import DancerClip, render_clip, render_clips
 from quickstep.data.dancer.mesh import BodyMesh
-from quickstep.data.dancer.presets import PRESETS, PresetName
+from quickstep.data.dancer.presets import PRESETS
 from quickstep.data.dancer.seeds import TEST_START, VALIDATION_START, DancerSeeds, split_of
 from quickstep.data.dancer.skeleton import JOINTS
 
@@ -14,7 +14,6 @@ __all__ = [
     "BodyMesh",
     "DancerClip",
     "DancerSeeds",
-    "PresetName",
     "render_clip",
     "render_clips",
     "split_of",

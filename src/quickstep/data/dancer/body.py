@@ -50,7 +50,7 @@ class HeadShape:
         under = np.sqrt(np.maximum(self.jaw**2 - y**2, 0.0))
         over = np.sqrt(np.maximum(self.cranium**2 - (y - self.length) ** 2, 0.0))
         radius = np.where(y < low, under, np.where(y > high, over, middle))
-        return self.deep * np.sqrt(np.maximum(radius**2 - (x / self.wide) ** 2, 0.0))
+        return np.asarray(self.deep * np.sqrt(np.maximum(radius**2 - (x / self.wide) ** 2, 0.0)))
 
 
 def head_shape(body: Body, face: Face) -> HeadShape:
@@ -108,8 +108,8 @@ def _trunk(builder: SolidsBuilder, body: Body, skeleton: Skeleton) -> None:
     rib = (0.092 + 0.018 * fat) * tall
     builder.cone(
         joints[:, 6],
-        joints[:, 9] + chest[..., 1] * 0.03 * tall,
-        radii=(waist, rib),
+        joints[:, 9] - chest[..., 1] * 0.01 * tall,
+        radii=(waist, 0.95 * rib),
         part=JOINT["spine2"],
         x_hint=chest[..., 0],
         stretch=(1.36, 1.0 + 0.16 * fat),
@@ -123,7 +123,7 @@ def _trunk(builder: SolidsBuilder, body: Body, skeleton: Skeleton) -> None:
         x_hint=chest[..., 0],
         stretch=(1.50 * body.shoulders, 1.1 * body.shoulders + 0.08 * body.muscle),
     )
-    cup = (0.042 + 0.020 * body.bust) * tall
+    cup = (0.042 + 0.020 * body.bust) * tall if body.bust > 0.1 else 0.0
     place = joints[:, 9] + apply(chest, np.array((0.0, 0.02, 0.030 + 0.030 * body.bust)) * tall)
     aside = chest[..., 0] * 0.058 * tall
     size = (1.2 * cup, 1.15 * cup, (0.55 + 0.35 * body.bust) * cup)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quickstep.data.dancer.mesh import BodyMesh, body_mesh
 from quickstep.data.dancer.performance import Performance, perform
-from quickstep.data.dancer.presets import PresetName, preset_named
+from quickstep.data.dancer.presets import preset_named
 from quickstep.data.dancer.render import (
     BodyMaps,
     Picture,
@@ -88,7 +88,7 @@ def render_clip(
     *,
     num_frames: int,
     size: int,
-    preset: PresetName = "plain",
+    preset: str = "plain",
     fps: float = 12.0,
     device: str | torch.device = "cpu",
     reference_scale: int = 1,
@@ -116,7 +116,7 @@ def render_clips(
     *,
     num_frames: int,
     size: int,
-    preset: PresetName = "plain",
+    preset: str = "plain",
     fps: float = 12.0,
     device: str | torch.device = "cpu",
     reference_scale: int = 1,

@@ -40,12 +40,13 @@ class Paint:
     neckline: float = 0.0
     emblem: float = 0.0
     emblem_colour: Colour = (0.0, 0.0, 0.0)
+    turned: float = 0.0
 
 
 PAINT_COLUMNS = {
     "skin": 0, "cloth": 3, "second": 6, "band": 9, "cloth_from": 12, "cloth_to": 13,
     "band_from": 14, "band_to": 15, "pattern": 16, "repeats": 17, "offset": 18, "gloss": 19,
-    "strands": 20, "neckline": 21, "emblem": 22, "emblem_colour": 23,
+    "strands": 20, "neckline": 21, "emblem": 22, "emblem_colour": 23, "turned": 26,
 }  # fmt: skip
 """First column of each field of `Paint`; colours take three."""
 
@@ -121,11 +122,17 @@ def _cloth(paint: Paint, cloth: Cloth, preset: Preset, *, start: float, end: flo
 
 def _paint_top(paints: dict[str, Paint], person: Identity, preset: Preset) -> None:
     outfit, tall = person.outfit, person.body.stature / 1.72
-    offsets = {"belly": 0.03, "waist": 0.13, "chest": 0.205, "bust_left": 0.23, "bust_right": 0.23}
+    offsets = {
+        "belly": 0.075,
+        "waist": 0.224,
+        "chest": 0.353,
+        "bust_left": 0.373,
+        "bust_right": 0.373,
+    }
     for name, offset in offsets.items():
         start = 0.35 if outfit.crop and name == "belly" else -9.0
         paint = _cloth(paints[name], outfit.top, preset, start=start, end=9.0)
-        paints[name] = replace(paint, offset=offset * tall)
+        paints[name] = replace(paint, offset=offset * tall, gloss=0.0)
     neckline = "tank" if outfit.sleeve == 0.0 else outfit.neckline
     emblem = 0.0 if outfit.emblem is None or person.body.bust > 0.2 else 1 + outfit.emblem_shape
     paints["chest"] = replace(
@@ -149,7 +156,8 @@ def _paint_top(paints: dict[str, Paint], person: Identity, preset: Preset) -> No
 
 def _paint_bottom(paints: dict[str, Paint], person: Identity, preset: Preset) -> None:
     outfit = person.outfit
-    paints["pelvis"] = _cloth(paints["pelvis"], outfit.bottom, preset, start=-9.0, end=9.0)
+    pelvis = _cloth(paints["pelvis"], outfit.bottom, preset, start=-9.0, end=9.0)
+    paints["pelvis"] = replace(pelvis, turned=1.0)  # its axis lies across the body
     if outfit.bottom_kind in ("skirt", "dress"):
         paints["skirt"] = _cloth(paints["skirt"], outfit.bottom, preset, start=-9.0, end=9.0)
     for side in SIDES:

@@ -71,7 +71,7 @@ class _HairMaker:
     def nothing(self) -> None:
         self.builder.cone(
             self.origin,
-            self.at(0, 0.05, 0),
+            self.at(0.0, 0.05, 0.0),
             radii=_NONE,
             part=JOINT["head"],
             x_hint=self.frame[..., 0],
@@ -97,7 +97,7 @@ class _HairMaker:
             self.ball(self.at(0.0, -0.050, -0.042), (0.098, 0.088 + 0.02 * length, 0.070))
         elif style == "long":
             end = self.at(0.0, -0.06, -0.075, hang=0.14 + 0.16 * length)
-            self.cone(self.at(0, -0.02, -0.045), end, radii=(0.080, 0.060), stretch=(1.18, 0.55))
+            self.cone(self.at(0.0, -0.02, -0.045), end, radii=(0.080, 0.060), stretch=(1.18, 0.55))
         else:
             self.nothing()
 
@@ -137,7 +137,7 @@ def add_skirt(builder: SolidsBuilder, person: Identity, skeleton: Skeleton) -> N
     pelvis, left = skeleton.joints[:, 0], skeleton.frames[:, 0][..., 0]
     up = skeleton.frames[:, 0][..., 1]
     outfit, tall = person.outfit, person.body.stature / 1.72
-    waist = pelvis + up * 0.05 * tall
+    waist = pelvis + up * 0.015 * tall
     knees = 0.5 * (skeleton.joints[:, 4] + skeleton.joints[:, 5])
     hem = pelvis + (knees - pelvis) * outfit.leg
     if outfit.bottom_kind not in ("skirt", "dress"):
@@ -145,8 +145,8 @@ def add_skirt(builder: SolidsBuilder, person: Identity, skeleton: Skeleton) -> N
         return
     apart = np.abs(((skeleton.joints[:, 4] - skeleton.joints[:, 5]) * left).sum(-1))
     radius = (0.135 + 0.05 * outfit.loose + 0.02 * person.body.weight) * tall
-    wide = 0.5 * apart * min(outfit.leg, 1.0) + (0.075 + 0.02 * person.body.weight) * tall
-    top = (0.104 + 0.026 * person.body.weight) * tall
+    wide = 0.5 * apart * min(outfit.leg, 1.0) + (0.088 + 0.02 * person.body.weight) * tall
+    top = (0.112 * person.body.hips + 0.022 * person.body.weight) * tall
     builder.cone(
         hem,
         waist,

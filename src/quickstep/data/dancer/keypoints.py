@@ -87,4 +87,5 @@ def _depth_inside() -> np.ndarray:
     inside = np.full(NUM_KEYPOINTS, 0.03)
     inside[5:17] = np.repeat((0.10, 0.075, 0.055, 0.15, 0.095, 0.08), 2)
     inside[17:23] = 0.05
+    inside[FACE] = 0.014
     return inside

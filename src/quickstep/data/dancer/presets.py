@@ -1,9 +1,6 @@
 """The three looks that clips come in."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-PresetName = Literal["plain", "rich", "catwalk"]
 
 
 @dataclass(frozen=True)

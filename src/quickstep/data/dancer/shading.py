@@ -79,7 +79,9 @@ def _painted(row: Tensor, local: Tensor, share: Tensor) -> Tensor:
     """Skin, cloth with its pattern, band; by where on the axis the hit is."""
     column = {name: row[index] for name, index in PAINT_COLUMNS.items()}
     kind, repeats = column["pattern"], column["repeats"]
-    u, v = local[0] * repeats, (local[1] + column["offset"]) * repeats
+    turned = column["turned"] > 0.5
+    u = torch.where(turned, local[1], local[0]) * repeats
+    v = (torch.where(turned, local[0], local[1]) + column["offset"]) * repeats
     fu, fv = u - torch.floor(u), v - torch.floor(v)
     hoop, stripe = fv < 0.5, fu < 0.5
     near = (fu - 0.5) ** 2 + (fv - 0.5) ** 2
@@ -111,12 +113,12 @@ def _chest(colour: Tensor, row: Tensor, local: Tensor, kind: Tensor) -> Tensor:
         edge = torch.where(wanted & (front | (name == "tank")), value, edge)
     part = torch.where(y > edge, _take(row, "skin"), chosen(colour, on_chest))
     shape = row[PAINT_COLUMNS["emblem"]] - 1
-    away = local[1] - 0.02
+    away = local[1] - 0.045
     round_mark = x * x + away * away < 0.043**2
     square = torch.maximum(x, away.abs()) < 0.037
     diamond = x + away.abs() < 0.052
     mark = torch.where(shape < 0.34, round_mark, torch.where(shape < 0.67, square, diamond))
-    mark = mark & front & (shape >= 0)
+    mark = mark & front & (shape >= 0) & (y <= edge)
     part = torch.where(mark, _take(row, "emblem_colour"), part)
     return colour.index_copy(1, on_chest, part)
 

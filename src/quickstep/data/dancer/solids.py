@@ -77,10 +77,10 @@ class SolidsBuilder:
         part: int,
     ) -> None:
         """An ellipsoid with half axes `size` (x, y, z) in the given frame."""
-        height = max(size[1], 1e-4)
+        height = size[1]
         length = 0.05 * height
         start = centre - frame[..., 1] * (0.5 * length)
-        stretch = (size[0] / height, size[2] / height)
+        stretch = (size[0] / height, size[2] / height) if height > 0 else (1.0, 1.0)
         self._add(start, frame, length, radii=(height, height), stretch=stretch)
         self.parts.append(part)
         self.opened.append(0.0)
