@@ -10,9 +10,9 @@ from quickstep.conditions.openpose import OpenPoses
 def upstream_poses(arrays: dict[str, np.ndarray], prefix: str) -> OpenPoses:
     """The fixture's arrays, in units of the picture's sides, as poses in pixels."""
     side = np.array([512, 768])
-    body, hands = (np.atleast_3d(arrays[f"{prefix}_{name}"]) * side for name in ("body", "hands"))
+    body = arrays[f"{prefix}_body"].reshape(-1, 20, 2) * side
+    hands = arrays[f"{prefix}_hands"].reshape(-1, 2, 21, 2) * side
     face = arrays[f"{prefix}_faces"].reshape(-1, 68, 2) * side
-    body, hands = body.reshape(-1, 20, 2), hands.reshape(-1, 2, 21, 2)
     if prefix == "in/ref":
         visible = np.ones(body.shape[:2], dtype=bool)
     else:

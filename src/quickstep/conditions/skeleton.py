@@ -27,11 +27,11 @@ class Poses:
     """The keypoints of one person in each frame of a clip.
 
     Attributes:
-        keypoints: (frames, 133, 2) float32 pixels, x to the right and y down from the top left corner, in
-            COCO-WholeBody's order. A point may lie outside the picture. Always finite.
+        keypoints: (frames, 133, 2) float32 pixels, x to the right and y down from the top left
+            corner, in COCO-WholeBody's order. A point may lie outside the picture. Always finite.
         scores: (frames, 133) float32 confidence, 0 to 1.
-        visible: (frames, 133) bool, whether a point may be drawn and measured. Hidden points have coordinates
-            too (0 where nothing is known), which mean nothing.
+        visible: (frames, 133) bool, whether a point may be drawn and measured. Hidden points
+            have coordinates too (0 where nothing is known), which mean nothing.
         size: (width, height) of the picture the pixels refer to.
         fps: frames per second, a float.
 

@@ -1,0 +1,222 @@
+"""Skeleton pictures back to keypoints, by the colours of joints and limbs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from quickstep.conditions.candidates import (
+    Candidates,
+    joint_candidates,
+    joint_radius,
+    limb_support,
+)
+from quickstep.conditions.colours import Layers
+from quickstep.conditions.openpose import OpenPoses
+from quickstep.conditions.order import COCO_OF_JOINT, LEFT_TOES, LIMBS, NECK, NUM_KEYPOINTS
+from quickstep.conditions.skeleton import PoseError, Poses
+
+NUM_JOINTS = 20
+
+_LEAST_QUALITY = 0.2
+_ORPHAN_COST = 0.3
+_FOOT_COST = 0.4
+_JUMP_COST = 0.3
+_NUM_PROBES = 5
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What all frames of a clip share."""
+
+    is_reversed: bool
+    radius: float
+
+    @classmethod
+    def of(cls, pictures: list[np.ndarray]) -> "_Reader":
+        """Finds out the order of channels and the size of joints from a few of the pictures."""
+        which = np.linspace(0, len(pictures) - 1, min(_NUM_PROBES, len(pictures))).astype(int)
+        probes = [pictures[one] for one in sorted(set(which.tolist()))]
+        black = np.mean([Layers.of(picture).black.mean() for picture in probes])
+        radii = [joint_radius(Layers.of(picture)) for picture in probes]
+        radius = float(np.median([one for one in radii if one > 0] or [0.0]))
+        if black < 0.5 or radius == 0.0:
+            raise PoseError(
+                "not a skeleton on black: "
+                f"{black:.0%} of its pixels are black and {'no' if radius == 0.0 else 'some'} "
+                "joint in DWPose's or UniAnimate's colours is seen"
+            )
+        readers = [cls(is_reversed=one, radius=radius) for one in (False, True)]
+        fits = [sum(one.joints(picture, None)[2] for picture in probes) for one in readers]
+        return readers[int(np.argmax(fits))]
+
+    def joints(
+        self, picture: UInt8[np.ndarray, "H W 3"], before: Float[np.ndarray, "j 2"] | None
+    ) -> tuple[Float[np.ndarray, "j 2"], Float[np.ndarray, " j"], float]:
+        """Places of the joints, how clearly each is seen (0: not at all), and the whole's fit."""
+        if self.is_reversed:
+            picture = np.ascontiguousarray(picture[..., ::-1])
+        layers, corner = _cropped(Layers.of(picture))
+        candidates = joint_candidates(layers, radius=self.radius, num_joints=NUM_JOINTS)
+        if before is not None:
+            candidates = [
+                _with_memory(one, before[joint] - corner, reach=20 * self.radius)
+                for joint, one in enumerate(candidates)
+            ]
+        places, scores, fit = best_tree(layers, candidates)
+        return places + corner, scores, fit
+
+
+def _cropped(layers: Layers) -> tuple[Layers, Float[np.ndarray, " 2"]]:
+    """The part in which something is drawn, and where it begins."""
+    rows = np.flatnonzero(~layers.black.all(axis=1))
+    columns = np.flatnonzero(~layers.black.all(axis=0))
+    if len(rows) == 0:
+        return layers, np.zeros(2)
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cropped = Layers(
+        joint=layers.joint[part],
+        limb=layers.limb[part],
+        bright=layers.bright[part],
+        black=layers.black[part],
+    )
+    return cropped, np.array([columns[0], rows[0]], dtype=np.float64)
+
+
+def _with_memory(
+    candidates: Candidates, before: Float[np.ndarray, " 2"], *, reach: float
+) -> Candidates:
+    """Lowers the quality of places far from where the joint was in the frame before."""
+    if np.isnan(before).any() or len(candidates.places) == 0:
+        return candidates
+    distance = np.hypot(*(candidates.places - before).T)
+    jump = _JUMP_COST * np.minimum(distance / reach, 1.0)
+    return Candidates(places=candidates.places, quality=candidates.quality - jump)
+
+
+def best_tree(
+    layers: Layers, candidates: list[Candidates]
+) -> tuple[Float[np.ndarray, "j 2"], Float[np.ndarray, " j"], float]:
+    """Chooses one candidate, or none, for every joint so that discs and limbs fit best together.
+
+    The limbs form a tree, so that the best choice is found exactly by dynamic programming from
+    the outer joints to the neck.
+
+    Returns:
+        Places (0 where a joint is missing), scores from 0 (missing) to 1, and the total fit.
+    """
+    value = [np.append(one.quality - _LEAST_QUALITY, 0.0) for one in candidates]
+    choice: dict[int, np.ndarray] = {}
+    support: dict[int, np.ndarray] = {}
+    for limb in sorted(range(len(LIMBS)), key=lambda one: -_DEPTH[LIMBS[one][1]]):
+        start, end = LIMBS[limb]
+        pair = np.zeros((len(value[start]), len(value[end])))
+        pair[-1, :-1] = -_ORPHAN_COST
+        seen = limb_support(layers, limb, candidates[start].places, candidates[end].places)
+        pair[:-1, :-1] = seen - (_FOOT_COST if end >= LEFT_TOES else 0.0)
+        total = pair + value[end][None, :]
+        choice[limb], support[limb] = total.argmax(axis=1), seen
+        value[start] = value[start] + total.max(axis=1)
+    places, scores = np.zeros((NUM_JOINTS, 2)), np.zeros(NUM_JOINTS)
+    chosen = {NECK: int(value[NECK].argmax())}
+    for limb in sorted(range(len(LIMBS)), key=lambda one: _DEPTH[LIMBS[one][1]]):
+        start, end = LIMBS[limb]
+        chosen[end] = int(choice[limb][chosen[start]])
+    for joint, one in chosen.items():
+        if one < len(candidates[joint].places):
+            places[joint] = candidates[joint].places[one]
+            scores[joint] = float(np.clip(candidates[joint].quality[one], 0.05, 1.0))
+    return places, scores, float(value[NECK].max())
+
+
+def _depths() -> dict[int, int]:
+    """How many limbs lie between each joint and the neck."""
+    depth = {NECK: 0}
+    while len(depth) < NUM_JOINTS:
+        for start, end in LIMBS:
+            if start in depth:
+                depth[end] = depth[start] + 1
+    return depth
+
+
+_DEPTH = _depths()
+
+
+def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float | int) -> Poses:
+    """Finds the keypoints in pictures of a skeleton on black, DWPose's or UniAnimate's.
+
+    The order of the colour channels is found out. In each frame every joint has candidates
+    (discs in its colour, ends of its limbs), and the best tree of joints and limbs is chosen.
+    Joints missing for a moment are interpolated. Face points are not read.
+
+    Args:
+        frames: RGB pictures of one size, lossless or from a video with half-resolution colours.
+        fps: their rate.
+
+    Returns:
+        Body, and feet where drawn. Scores tell how clearly a joint was seen; those of
+        interpolated joints are 0.1.
+
+    Raises:
+        PoseError: there is no frame, or these are not pictures of a skeleton on black.
+    """
+    pictures = list(frames)
+    if not pictures:
+        raise PoseError("a skeleton video must have at least one frame: got 0")
+    height, width = pictures[0].shape[:2]
+    reader = _Reader.of(pictures)
+    body, scores = np.zeros((len(pictures), NUM_JOINTS, 2)), np.zeros((len(pictures), NUM_JOINTS))
+    before: np.ndarray | None = None
+    for number, picture in enumerate(pictures):
+        body[number], scores[number], _ = reader.joints(picture, before)
+        before = np.where(scores[number, :, None] > 0, body[number], np.nan)
+    if (scores[:, :14] > 0).sum(axis=1).mean() < 3:
+        raise PoseError("not a skeleton on black: its colours are not DWPose's or UniAnimate's")
+    if (scores[:, LEFT_TOES:] > 0).mean() < 0.5:  # DWPose draws no feet
+        scores[:, LEFT_TOES:] = 0.0
+    fill_gaps(body, scores, max_gap=max(2, round(fps / 4)))
+    return _assembled(body, scores, size=(width, height), fps=fps)
+
+
+def fill_gaps(
+    places: Float[np.ndarray, "f j 2"], scores: Float[np.ndarray, "f j"], *, max_gap: int
+) -> None:
+    """Interpolates, in place, joints that are missing for at most `max_gap` frames."""
+    for joint in range(places.shape[1]):
+        known = np.flatnonzero(scores[:, joint] > 0)
+        for first, last in zip(known[:-1], known[1:], strict=True):
+            gap = last - first - 1
+            if 0 < gap <= max_gap:
+                share = np.arange(1, gap + 1)[:, None] / (gap + 1)
+                between = places[first, joint] * (1 - share) + places[last, joint] * share
+                places[first + 1 : last, joint] = between
+                scores[first + 1 : last, joint] = 0.1
+
+
+def _assembled(
+    body: Float[np.ndarray, "f j 2"],
+    scores: Float[np.ndarray, "f j"],
+    *,
+    size: tuple[int, int],
+    fps: float | int,
+) -> Poses:
+    num_frames = len(body)
+    poses = OpenPoses(
+        body=body,
+        body_visible=scores > 0,
+        hands=np.zeros((num_frames, 2, 21, 2)),
+        hands_visible=np.zeros((num_frames, 2, 21), dtype=np.bool_),
+        face=np.zeros((num_frames, 68, 2)),
+        face_visible=np.zeros((num_frames, 68), dtype=np.bool_),
+        size=size,
+        fps=fps,
+    ).coco()
+    coco_scores = np.zeros((num_frames, NUM_KEYPOINTS), dtype=np.float32)
+    for joint, coco in enumerate(COCO_OF_JOINT):
+        if coco >= 0:
+            coco_scores[:, coco] = scores[:, joint]
+    coco_scores[:, [17, 18]], coco_scores[:, [20, 21]] = scores[:, 18:19], scores[:, 19:20]
+    return Poses(
+        poses.keypoints, scores=coco_scores, visible=poses.visible, size=size, fps=float(fps)
+    )
