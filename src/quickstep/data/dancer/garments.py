@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from quickstep.data.dancer.body import SIDES, SOLID, SOLIDS, body_solids, head_shape
+from quickstep.data.dancer.body import SIDES, SOLID, SOLIDS, head_shape
 from quickstep.data.dancer.hair import EXTRAS, add_hair, add_skirt
 from quickstep.data.dancer.identity import PATTERNS, Cloth, Colour, Identity, Outfit
 from quickstep.data.dancer.presets import Preset
@@ -51,13 +51,13 @@ PAINT_COLUMNS = {
 """First column of each field of `Paint`; colours take three."""
 
 
-def picture_solids(person: Identity, skeleton: Skeleton) -> Solids:
-    """The dressed person: the body swollen by its clothes, with hair and skirt."""
+def picture_solids(person: Identity, skeleton: Skeleton, *, body: Solids) -> Solids:
+    """The dressed person: `body`, its solids, swollen by its clothes, with hair and skirt."""
     shape = head_shape(person.body, person.face)
     extras = SolidsBuilder(count=len(skeleton.joints))
     add_hair(extras, person, shape, skeleton)
     add_skirt(extras, person, skeleton)
-    body, more = body_solids(person.body, person.face, skeleton), extras.build()
+    more = extras.build()
     radii = body.radii + _swelling(person.outfit)
     return Solids(
         base=np.concatenate((body.base, more.base), axis=1),

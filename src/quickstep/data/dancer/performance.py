@@ -52,6 +52,7 @@ def perform(seeds: DancerSeeds, times: Float[np.ndarray, " f"], *, preset: Prese
     reference_time = _reference_time(motion, seeds.motion)
     pose = motion.pose_at(np.append(times, reference_time))
     skeleton = solve(person.body, pose)
+    bare = body_solids(person.body, person.face, skeleton)
     shape = head_shape(person.body, person.face)
     layout = face_layout(person.face, shape)
     camera = draw_camera(seeds.camera, preset=preset, stature=person.body.stature)
@@ -65,8 +66,8 @@ def perform(seeds: DancerSeeds, times: Float[np.ndarray, " f"], *, preset: Prese
         scene=draw_scene(seeds.scene, preset=preset),
         pose=pose,
         skeleton=skeleton,
-        body_solids=body_solids(person.body, person.face, skeleton),
-        picture_solids=picture_solids(person, skeleton),
+        body_solids=bare,
+        picture_solids=picture_solids(person, skeleton, body=bare),
         points=points,
         viewed=camera.view(points.points),
         reference_time=reference_time,

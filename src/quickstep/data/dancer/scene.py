@@ -104,10 +104,14 @@ def floor_line(camera: Camera) -> float:
 
 @dataclass(frozen=True)
 class SceneTensors:
-    """Scenes of c clips as tensors on the render device, each with a leading clip axis."""
+    """Scenes of c clips as tensors on the render device, each with a leading clip axis.
+
+    `num_objects` is the most that any of them has; objects come first in their rows.
+    """
 
     fields: dict[str, Tensor]
     floor_line: Tensor
+    num_objects: int
 
     @classmethod
     def stack(
@@ -121,7 +125,8 @@ class SceneTensors:
 
         lines = torch.tensor([floor_line(camera) for camera in cameras], dtype=torch.float32)
         names = Scene.__dataclass_fields__
-        return cls({name: gather(name) for name in names}, lines.to(device))
+        most = max(int((scene.objects[:, 0] > 0).sum()) for scene in scenes)
+        return cls({name: gather(name) for name in names}, lines.to(device), most)
 
 
 def paint_background(scenes: SceneTensors, *, size: int) -> Float[Tensor, "b H W 3"]:
@@ -136,7 +141,7 @@ def paint_background(scenes: SceneTensors, *, size: int) -> Float[Tensor, "b H W
     image = wall[..., 0, :] * (1 - down) + wall[..., 1, :] * down
     image = image.expand(-1, size, size, -1)
     image = _wall_pattern(image, get, x=x, y=y)
-    for index in range(MAX_OBJECTS):
+    for index in range(scenes.num_objects):
         image = _object(image, get["objects"][:, index, :, None, None], x=x, y=y)
     image = _floor(image, get, line=line, x=x, y=y)
     spot = get["spot"][:, :, None, None]

@@ -54,7 +54,7 @@ def shade(cones: Cones, hits: Hits, looks: Looks) -> Float[Tensor, "3 h"]:
     kind = hits.solid - moment * cones.solids
     clip = chosen(looks.clip, moment)
     row = chosen(looks.paint, clip * cones.solids + kind)
-    share = local[1] / chosen(cones.length, hits.solid)
+    share = (local[1] / chosen(cones.length, hits.solid)).clamp(-8, 8)
     colour = _painted(row, local, share)
     colour = _chest(colour, row, local, kind)
     colour = _strands(colour, row, local)

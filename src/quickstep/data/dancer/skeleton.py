@@ -39,14 +39,16 @@ class Skeleton:
 
 def unit(vector: np.ndarray) -> np.ndarray:
     """The vector scaled to length 1 (along the last axis)."""
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
+    length = np.sqrt((vector * vector).sum(-1, keepdims=True))
+    return vector / np.maximum(length, 1e-9)
 
 
 def frame_along(direction: np.ndarray, *, x_hint: np.ndarray) -> np.ndarray:
     """A rotation whose y is `direction` and whose x is as near to `x_hint` as that allows."""
     y = unit(direction)
     x = unit(x_hint - (x_hint * y).sum(-1, keepdims=True) * y)
-    return np.stack((x, y, np.cross(x, y)), axis=-1)
+    z = x[..., [1, 2, 0]] * y[..., [2, 0, 1]] - x[..., [2, 0, 1]] * y[..., [1, 2, 0]]
+    return np.stack((x, y, z), axis=-1)
 
 
 def rotation(angles: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:

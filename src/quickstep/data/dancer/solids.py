@@ -1,5 +1,6 @@
 """The one primitive: a rounded cone (the hull of two spheres on an axis), stretched sideways."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,33 +41,41 @@ class Solids:
         return replace(self, **{name: getattr(self, name)[:stop] for name in names})
 
 
+Pair = tuple[float, float] | np.ndarray
+"""Two numbers for all moments, or an array (n, 2) with two for each."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    start: np.ndarray
+    end: np.ndarray
+    x_hint: np.ndarray
+    radii: Pair
+    stretch: Pair
+    part: int
+    opened: bool
+
+
 @dataclass
 class SolidsBuilder:
-    """Collects solids one by one, each for all n moments, then stacks them."""
+    """Collects solids one by one, each for all n moments, then lays them out at once."""
 
     count: int
-    rows: list[tuple[np.ndarray, ...]] = field(default_factory=list)
-    parts: list[int] = field(default_factory=list)
-    opened: list[float] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
 
     def cone(
         self,
         start: np.ndarray,
         end: np.ndarray,
         *,
-        radii: tuple[float, float] | np.ndarray,
+        radii: Pair,
         part: int,
         x_hint: np.ndarray,
-        stretch: tuple[float, float] | np.ndarray = (1.0, 1.0),
+        stretch: Pair = (1.0, 1.0),
         opened: bool = False,
     ) -> None:
         """A rounded cone from `start` to `end`; `x_hint` says where its x roughly points."""
-        axis = end - start
-        length = np.linalg.norm(axis, axis=-1)
-        frame = frame_along(axis, x_hint=np.broadcast_to(x_hint, axis.shape))
-        self._add(start, frame, length, radii=radii, stretch=stretch)
-        self.parts.append(part)
-        self.opened.append(float(opened))
+        self.rows.append(_Row(start, end, x_hint, radii, stretch, part, opened))
 
     def ball(
         self,
@@ -78,36 +87,36 @@ class SolidsBuilder:
     ) -> None:
         """An ellipsoid with half axes `size` (x, y, z) in the given frame."""
         height = size[1]
-        length = 0.05 * height
-        start = centre - frame[..., 1] * (0.5 * length)
+        half = frame[..., 1] * max(0.025 * height, 1e-3)
         stretch = (size[0] / height, size[2] / height) if height > 0 else (1.0, 1.0)
-        self._add(start, frame, length, radii=(height, height), stretch=stretch)
-        self.parts.append(part)
-        self.opened.append(0.0)
-
-    def _add(
-        self,
-        start: np.ndarray,
-        frame: np.ndarray,
-        length: np.ndarray | float,
-        *,
-        radii: tuple[float, float] | np.ndarray,
-        stretch: tuple[float, float] | np.ndarray,
-    ) -> None:
-        shape = (self.count,)
-        pair = np.broadcast_to(np.asarray(radii), (*shape, 2))
-        least = np.abs(pair[:, 0] - pair[:, 1]) + 1e-3
-        self.rows.append(
-            (
-                np.broadcast_to(start, (*shape, 3)),
-                np.broadcast_to(frame, (*shape, 3, 3)),
-                np.maximum(np.broadcast_to(length, shape), least),
-                pair,
-                np.broadcast_to(np.asarray(stretch), (*shape, 2)),
-            )
+        self.cone(
+            centre - half,
+            centre + half,
+            radii=(height, height),
+            part=part,
+            x_hint=frame[..., 0],
+            stretch=stretch,
         )
 
     def build(self) -> Solids:
         """All solids collected so far, in the order they were added."""
-        columns = [np.stack(column, axis=1) for column in zip(*self.rows, strict=True)]
-        return Solids(*columns, opened=np.array(self.opened), part=np.array(self.parts))
+        base = self._stacked([row.start for row in self.rows], width=3)
+        axis = self._stacked([row.end for row in self.rows], width=3) - base
+        hint = self._stacked([row.x_hint for row in self.rows], width=3)
+        radii = self._stacked([row.radii for row in self.rows], width=2)
+        length = np.sqrt((axis * axis).sum(-1))
+        return Solids(
+            base=base,
+            frame=frame_along(axis, x_hint=hint),
+            length=np.maximum(length, np.abs(radii[..., 0] - radii[..., 1]) + 1e-3),
+            radii=radii,
+            stretch=self._stacked([row.stretch for row in self.rows], width=2),
+            opened=np.array([float(row.opened) for row in self.rows]),
+            part=np.array([row.part for row in self.rows]),
+        )
+
+    def _stacked(self, columns: Sequence[Pair], *, width: int) -> np.ndarray:
+        values = np.empty((self.count, len(columns), width))
+        for index, column in enumerate(columns):
+            values[:, index] = column
+        return values
