@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quickstep.animation.animator import Animator
 
+    __version__: str
+
 __all__ = ["Animator", "__version__"]
 
 

@@ -62,7 +62,7 @@ def test_the_whole_picture_is_kept_in_the_middle(shape):
     fitted, fit = fit_picture(picture, size=(32, 24))
     assert fitted.shape == (24, 32, 3)
     assert abs(int(fitted.min()) - 200) <= 1
-    corners = fit.points(np.array([[0, 0], [shape[1], shape[0]]], np.float32))
+    corners = np.array([[0, 0], [shape[1], shape[0]]]) * fit.scale + np.array(fit.offset)
     assert (corners >= -1e-3).all()
     assert (corners <= np.array([32, 24]) + 1e-3).all()
     np.testing.assert_allclose(corners.mean(0), [16, 12], atol=1e-3)

@@ -77,7 +77,7 @@ def test_a_model_comes_back_bit_for_bit(parts, saved):
         for key, value in part.state_dict().items():
             assert torch.equal(value, wanted[key]), key
     assert torch.equal(model.network.empty_text, parts["unet"].empty_text)
-    assert model.vae.config.scaling_factor == 0.5
+    assert model.vae.config["scaling_factor"] == 0.5
 
 
 def test_the_layout_is_that_of_diffusers(saved):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from quickstep.animation.driving import Driving, read_driving
+from quickstep.animation.driving import Driving, pose_of_reference, read_driving
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.scene import ReferencePose, Scene, set_scene
 from quickstep.animation.stopwatch import Stopwatch
@@ -218,14 +218,18 @@ class Animator:
     ) -> Scene:
         """Reads, fits and aligns what the animation is made from; see `set_scene`.
 
-        When the picture is the one that a clip folder holds, its pose is known from there.
+        The pose in the reference picture of a clip folder is known from there. It is not
+        aligned to when the dance is of the same folder: both are of one person already.
         """
         dance = driving if isinstance(driving, Driving) else read_driving(driving)
+        if reference_pose == "first" and isinstance(image, str | Path):
+            reference_pose = pose_of_reference(Path(image)) or reference_pose
+            align = align and Path(image).parent.resolve() != dance.folder
         return set_scene(
             image,
             dance.poses,
             settings=self.settings,
-            reference_pose=known_pose(image, dance, reference_pose),
+            reference_pose=reference_pose,
             align=align,
         )
 
@@ -328,14 +332,6 @@ class Animator:
             generator=generator,
             callback=on_step,
         )
-
-
-def known_pose(image: Any, dance: Driving, asked: ReferencePose) -> ReferencePose:
-    """The pose in the picture: as asked for, or the clip folder's when the picture is its own."""
-    own = isinstance(image, str | Path) and dance.reference is not None
-    if asked == "first" and own and Path(image).resolve() == dance.reference.resolve():
-        return dance.reference_pose or asked
-    return asked
 
 
 class _Counter:

@@ -12,6 +12,7 @@ from quickstep.data.image import read_image
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+REFERENCE_POSE = "reference_skeleton.npz"
 PICTURES_FPS = 8.0
 """Frame rate of a folder of pose pictures, which names none; UniAnimate saves at 8."""
 
@@ -24,15 +25,13 @@ class Driving:
         poses: the dance.
         audio: the file whose sound goes with it, or None.
         truth: for a clip folder, the video of what really happened.
-        reference: for a clip folder, the picture that belongs to it.
-        reference_pose: for a clip folder, the pose in that picture.
+        folder: the clip folder it is from, resolved, or None.
     """
 
     poses: Poses
     audio: Path | None = None
     truth: Path | None = None
-    reference: Path | None = None
-    reference_pose: Poses | None = None
+    folder: Path | None = None
 
 
 def read_driving(source: Poses | str | Path) -> Driving:
@@ -85,15 +84,19 @@ def _read_folder(folder: Path) -> Driving:
 
 
 def _read_clip(folder: Path) -> Driving:
-    video, reference = folder / "video.mp4", folder / "reference.png"
-    pose = folder / "reference_skeleton.npz"
+    video = folder / "video.mp4"
     return Driving(
         poses=Poses.read(folder / "skeletons.npz"),
         audio=video if video.is_file() and video_info(video).has_audio else None,
         truth=video if video.is_file() else None,
-        reference=reference if reference.is_file() else None,
-        reference_pose=Poses.read(pose) if pose.is_file() else None,
+        folder=folder.resolve(),
     )
+
+
+def pose_of_reference(image: Path) -> Poses | None:
+    """The pose in a clip folder's reference picture, or None for any other picture."""
+    pose = image.with_name(REFERENCE_POSE)
+    return Poses.read(pose) if image.name == "reference.png" and pose.is_file() else None
 
 
 def _skeletons_of(frames: UInt8[np.ndarray, "f H W 3"], fps: float, path: Path) -> Poses:

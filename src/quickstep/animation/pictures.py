@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageFilter, ImageOps
 
 from quickstep.data.image import read_image, rgb_picture
@@ -40,10 +40,6 @@ class Fit:
         scale = min(outer[0] / inner[0], outer[1] / inner[1])
         offset = ((outer[0] - scale * inner[0]) / 2, (outer[1] - scale * inner[1]) / 2)
         return cls(scale=scale, offset=offset, size=outer)
-
-    def points(self, points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
-        """Carries points of the picture into the frame."""
-        return points * np.float32(self.scale) + np.asarray(self.offset, points.dtype)
 
 
 def read_picture(image: Any) -> UInt8[np.ndarray, "H W 3"]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from quickstep.animation.pictures import Fit, fit_picture, read_picture
+from quickstep.conditions.alignment import align_poses, fit_to_frame
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.skeleton import Poses
 from quickstep.networks.folder import Settings
@@ -66,10 +67,10 @@ def set_scene(
 ) -> Scene:
     """Fits the picture into the model's frame and brings the dance to the person in it.
 
-    The dance is placed whole and in proportion. When the picture's own pose is given, the
-    dancer's limbs get the lengths of the person's and the dance starts where the person stands.
-    Otherwise the person is taken to stand as the dance begins, which is what most pairs of
-    picture and dance look like, and the dance is used as it is.
+    The dance is placed in the picture, whole and in proportion. When the picture's own pose is
+    given, the dancer's limbs get the lengths of the person's and the dance starts where the
+    person stands. Otherwise the person is taken to stand as the dance begins, which is so for
+    most pairs of picture and dance, and the dance is used as it is.
 
     Args:
         image: see :func:`quickstep.animation.pictures.read_picture`.
@@ -83,23 +84,19 @@ def set_scene(
         OSError: a file is missing or cannot be read.
     """
     picture = read_picture(image)
-    reference, fit = fit_picture(picture, size=settings.size)
-    dance = _placed(poses, Fit.centred(poses.size, outer=settings.size))
-    if reference_pose == "first":
-        own = dance[0]
-    elif reference_pose is None:
-        own = None
-    else:
+    whole = (picture.shape[1], picture.shape[0])
+    dance, own = fit_to_frame(poses, whole), None
+    if isinstance(reference_pose, Poses | Path) or reference_pose not in ("first", None):
         given = reference_pose if isinstance(reference_pose, Poses) else Poses.read(reference_pose)
-        own = _placed(given[0].scaled_to((picture.shape[1], picture.shape[0])), fit)
-        if align:
-            from quickstep.conditions.alignment import align_poses
-
-            dance = align_poses(dance, own)
+        own = given[0].scaled_to(whole)
+        dance = align_poses(dance, own) if align else dance
+    elif reference_pose == "first":
+        own = dance[0]
+    reference, fit = fit_picture(picture, size=settings.size)
     return Scene(
         reference=reference,
-        poses=dance,
-        reference_pose=own,
+        poses=_placed(dance, fit),
+        reference_pose=None if own is None else _placed(own, fit),
         pose_style=settings.pose_style,
         stroke=settings.stroke,
     )

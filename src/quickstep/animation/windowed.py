@@ -10,7 +10,7 @@ from torch import Tensor
 from quickstep.animation.windows import Window, blend_weights
 from quickstep.teachers.protocol import Denoiser
 
-MAX_CACHED = 16
+MAX_CACHED = 64
 """Windows whose features are kept between steps; those of longer clips are encoded anew, which
 costs little beside the network and keeps memory flat."""
 

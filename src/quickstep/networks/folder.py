@@ -10,7 +10,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -22,6 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Repo
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
+from transformers.utils import logging as transformers_logging
 
 from quickstep.config import from_dict, to_dict
 from quickstep.diffusion.schedule import Schedule
@@ -278,7 +280,8 @@ def _write_folder(
     folder.mkdir()
     index: dict[str, Any] = {"_class_name": "Animator"}
     for name, part in sorted(parts.items()):
-        part.save_pretrained(folder / name, safe_serialization=True)
+        with _no_progress_bar():
+            part.save_pretrained(folder / name, safe_serialization=True)
         if half:
             _halve(folder / name)
         index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
@@ -311,15 +314,27 @@ def _swap_in(new: Path, path: Path) -> None:
 
 
 def _load_part(kind: type[Any], folder: Path, dtype: torch.dtype) -> Any:
-    key = "torch_dtype" if kind is not CLIPVisionModelWithProjection else "dtype"
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+    options["dtype" if kind is CLIPVisionModelWithProjection else "torch_dtype"] = dtype
     try:
-        part = kind.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True, **{key: dtype}
-        )
+        with _no_progress_bar():
+            part = kind.from_pretrained(str(folder), **options)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{folder} cannot be loaded: {reason}") from error
     return part.eval().requires_grad_(False)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keeps transformers from drawing a bar for every part that is read or written."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _load_empty_text(network: Any, folder: Path) -> None:

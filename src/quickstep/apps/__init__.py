@@ -1,0 +1,1 @@
+"""What people run: the command line, one small file per command, no mathematics."""

@@ -1,0 +1,200 @@
+"""``quickstep animate``: the main job, for one pair of picture and dance or for a file of them."""
+
+import json as json_format
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from quickstep.apps.console import Progress, error_line
+from quickstep.apps.options import (
+    Device,
+    Dtype,
+    Json,
+    check_output,
+    chosen_device,
+    chosen_dtype,
+)
+
+if TYPE_CHECKING:
+    from quickstep.animation.animator import Animator
+
+JOB_FIELDS = {
+    "image": str,
+    "driving": str,
+    "output": str,
+    "compare": str,
+    "reference_pose": str,
+    "seed": int,
+    "steps": int,
+    "guidance": float,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to make: files, seed and steps."""
+
+    image: Path
+    driving: Path
+    output: Path
+    compare: Path | None = None
+    reference_pose: Path | None = None
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    sampler: Literal["ddim", "lcm", "edges", "segment"] | None = None
+    times: Literal["trailing", "upstream"] = "trailing"
+    align: bool = True
+
+    def check(self) -> None:
+        """Refuses missing inputs and outputs that cannot be written, before anything is loaded."""
+        inputs = [self.image, self.driving]
+        inputs += [self.reference_pose] if self.reference_pose else []
+        for path in inputs:
+            if not path.exists():
+                raise FileNotFoundError(f"{path}: no such file or folder")
+        check_output(self.output, suffixes=[".mp4"], inputs=inputs)
+        if self.compare:
+            check_output(self.compare, suffixes=[".mp4"], inputs=[*inputs, self.output])
+
+
+def animate(
+    image: Annotated[Positional[Path | None], arg(metavar="IMAGE")] = None,
+    driving: Annotated[Positional[Path | None], arg(metavar="DRIVING")] = None,
+    /,
+    *,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT.mp4")] = None,
+    model: str = "dancer",
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    sampler: Literal["ddim", "lcm", "edges", "segment"] | None = None,
+    times: Literal["trailing", "upstream"] = "trailing",
+    reference_pose: Path | None = None,
+    align: bool = True,
+    compare: Annotated[Path | None, arg(metavar="OUT.mp4")] = None,
+    jobs: Annotated[Path | None, arg(metavar="FILE.jsonl")] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    json: Json = False,
+) -> int:
+    """Animate the person in a picture along a dance.
+
+    Args:
+        image: picture of a person, any size.
+        driving: the dance: .npz or OpenPose .json keypoints, a skeleton video, a folder of
+            skeleton pictures, or a clip folder of "quickstep dancer".
+        output: the mp4 to write.
+        model: a built-in model, a model folder, or a hub id.
+        steps: denoising steps; the model's best unless given.
+        guidance: guidance scale g, 1 for none; the model's own unless given.
+        seed: seed of the noise.
+        sampler: another sampler than the model's own.
+        times: where a teacher's steps lie: trailing, from pure noise on, or as in UniAnimate.
+        reference_pose: keypoints of the person in the picture, .npz or .json.
+        align: fit the dance to the body of a known reference pose.
+        compare: a second mp4: reference, skeleton, result and, for a clip folder, truth.
+        jobs: many jobs with one load: a JSON object per line with image, driving, output and,
+            as wanted, compare, reference_pose, seed, steps, guidance.
+        device: where to run; "auto" takes the accelerator if there is one.
+        dtype: number type of the network.
+        json: print a JSON summary on stdout.
+    """
+    common = {
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "sampler": sampler,
+        "times": times,
+        "align": align,
+    }
+    if jobs is not None:
+        if any(value is not None for value in (image, driving, output, compare, reference_pose)):
+            raise ValueError("--jobs names the files itself: give no IMAGE, DRIVING, -o, --compare")
+        todo = read_jobs(jobs, common)
+    elif image is None or driving is None or output is None:
+        raise ValueError("animate needs IMAGE, DRIVING and -o OUT.mp4 (or --jobs FILE.jsonl)")
+    else:
+        todo = [Job(image, driving, output, compare, reference_pose, **common)]
+    for job in todo:
+        job.check()
+    with Progress() as progress:
+        animator = _loaded(model, device, dtype)
+        summaries = run_jobs(animator, todo, progress=progress)
+    if json:
+        print(json_format.dumps(summaries if jobs else summaries[0], indent=2))
+    return 2 if any("error" in summary for summary in summaries) else 0
+
+
+def read_jobs(path: Path, common: dict[str, Any]) -> list[Job]:
+    """Reads a file of jobs, one JSON object a line; fields left out come from the command line.
+
+    Raises:
+        ValueError: a line that is no job; the message names the line.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    jobs = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.strip():
+            try:
+                jobs.append(_read_job(line, common))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+    if not jobs:
+        raise ValueError(f"{path}: there is no job in it")
+    return jobs
+
+
+def _read_job(line: str, common: dict[str, Any]) -> Job:
+    fields = json_format.loads(line)
+    if not isinstance(fields, dict):
+        raise ValueError(f"a job must be a JSON object: got {type(fields).__name__}")
+    for name, value in fields.items():
+        kind = JOB_FIELDS.get(name)
+        if kind is None:
+            raise ValueError(f"no field {name!r}: fields are {', '.join(JOB_FIELDS)}")
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise ValueError(f"{name} must be {kind.__name__}: got {value!r}")
+    missing = [name for name in ("image", "driving", "output") if name not in fields]
+    if missing:
+        raise ValueError(f"a job needs {missing[0]!r}")
+    paths = {name: Path(value) for name, value in fields.items() if JOB_FIELDS[name] is str}
+    return Job(**{**common, **fields, **paths})
+
+
+def run_jobs(animator: "Animator", jobs: list[Job], *, progress: Progress) -> list[dict[str, Any]]:
+    """Runs jobs one by one. One of many that fails is named and the others go on.
+
+    Raises:
+        ValueError: the only job failed.
+        OSError: the only job failed.
+    """
+    from quickstep.apps.rendering import render_job
+
+    summaries = []
+    for number, job in enumerate(jobs):
+        progress.restart()
+        try:
+            summary = render_job(animator, job, progress=progress)
+        except (ValueError, OSError) as error:
+            if len(jobs) == 1:
+                raise
+            progress.say(f"quickstep: job {number + 1} ({job.output}): {error_line(error)}")
+            summary = {"output": str(job.output), "error": error_line(error)}
+        else:
+            seconds = summary["timings"]["total"]
+            progress.say(f"{job.output}: {summary['frames']} frames in {seconds:.1f} s")
+        summaries.append(summary)
+        if number == 0:
+            animator.load_seconds = 0.0
+    return summaries
+
+
+def _loaded(model: str, device: str, dtype: Any) -> "Animator":
+    from quickstep.animation.animator import Animator
+
+    place = chosen_device(device)
+    return Animator.from_pretrained(model, device=place, dtype=chosen_dtype(dtype, place))

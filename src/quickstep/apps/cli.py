@@ -1,0 +1,51 @@
+"""The command ``quickstep``: picks a sub-command and turns a user's mistake into one line."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from quickstep.apps.animate import animate
+from quickstep.apps.console import error_line, plain_warnings
+from quickstep.apps.demo import demo
+from quickstep.apps.export import export
+from quickstep.apps.learning import distill, train
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "animate": animate,
+    "demo": demo,
+    "train": train,
+    "distill": distill,
+    "export": export,
+}
+DESCRIPTION = "Human image animation in 2 to 4 denoising steps."
+TRACEBACK = "QUICKSTEP_TRACEBACK"
+"""Environment variable that lets errors through, for those who look for a defect."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, or 2 when what the user gave cannot be used.
+
+    Args:
+        arguments: the words after ``quickstep``; those of the process unless given.
+    """
+    try:
+        with plain_warnings():
+            code = tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="quickstep",
+                description=DESCRIPTION,
+                args=arguments,
+                sort_subcommands=False,
+            )
+    except KeyboardInterrupt:
+        print("quickstep: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"quickstep: error: {error_line(error)}", file=sys.stderr)
+        return 2
+    return int(code or 0)

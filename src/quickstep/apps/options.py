@@ -1,0 +1,81 @@
+"""Options that read the same in every command, and the checks made before any work is done."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import tyro
+
+if TYPE_CHECKING:
+    import torch
+
+Device: TypeAlias = Annotated[
+    str, tyro.conf.arg(help="where to run; 'auto' takes the accelerator if there is one")
+]
+DtypeName: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Dtype: TypeAlias = Annotated[
+    DtypeName,
+    tyro.conf.arg(help="number type of the network; 'auto' is float32 on a CPU, else bfloat16"),
+]
+Json: TypeAlias = Annotated[
+    bool, tyro.conf.arg(help="print one JSON object on stdout when done", name="json")
+]
+
+
+def chosen_device(name: str) -> "torch.device":
+    """The device that a name stands for.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device must be auto or one of this machine: got {name!r}") from error
+    return device
+
+
+def chosen_dtype(name: DtypeName, device: "torch.device") -> "torch.dtype":
+    """The number type that a name stands for on a device."""
+    import torch
+
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return getattr(torch, name)
+
+
+def check_output(path: Path, *, suffixes: Sequence[str], inputs: Sequence[Path] = ()) -> None:
+    """Refuses an output that could not be written, before the work and not after it.
+
+    Raises:
+        ValueError: another suffix, or the file is one of the inputs.
+        OSError: it is a folder, or its folder cannot be written to.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: the output must end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if any(path.resolve() == other.resolve() for other in inputs):
+        raise ValueError(f"{path} is an input: writing it would destroy it")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder that cannot be made or written to; makes nothing.
+
+    Raises:
+        OSError: a part of the path is a file, or writing is not permitted.
+    """
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file: {folder} cannot be made there")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"{existing} cannot be written to")
