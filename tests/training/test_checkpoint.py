@@ -20,7 +20,8 @@ def checkpoint_of(module: nn.Module, *, step: int, **parts) -> Checkpoint:
 
 
 def test_gives_back_what_was_saved(tmp_path):
-    network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    network = nn.Conv2d(3, 4, 3)
+    network.weight.data = network.weight.data.contiguous(memory_format=torch.channels_last)
     saved = checkpoint_of(
         network,
         step=7,
@@ -49,16 +50,18 @@ def test_loads_the_average_or_the_raw_weights(tmp_path):
 
 
 def test_keeps_tied_weights(tmp_path):
-    def tied():
-        module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-        module[1].weight = module[0].weight
-        return module
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(2, 2)
+            self.second = nn.Linear(2, 2)
+            self.second.weight = self.first.weight
 
-    network, other = tied(), tied()
+    network, other = Tied(), Tied()
     save_checkpoint(tmp_path, checkpoint_of(network, step=1), keep=1)
     load_weights(other, tmp_path)
-    assert torch.equal(other[1].weight, network[0].weight)
-    assert other[1].weight is other[0].weight
+    assert torch.equal(other.second.weight, network.first.weight)
+    assert other.second.weight is other.first.weight
 
 
 def test_keeps_the_latest_only(tmp_path):

@@ -53,6 +53,14 @@ def test_a_resume_may_not_change_what_is_learned(tmp_path, changed, message):
         )
 
 
+def test_a_setting_that_is_new_in_the_code_may_join(tmp_path):
+    open_run(tmp_path, description(settings={"data": {"size": 8}, "gone": 1}), resume=False)
+    joined = {"data": {"size": 8, "crop": True}, "new": 2}
+    open_run(tmp_path, description(settings=joined), resume=True)
+    with pytest.raises(ValueError, match=r"settings\.data .* None"):
+        open_run(tmp_path, description(settings={"data": None}), resume=True)
+
+
 def test_the_log_goes_on_where_the_run_does(tmp_path):
     with Log(tmp_path, step=0) as log:
         for step in (10, 20, 30):

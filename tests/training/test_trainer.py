@@ -75,11 +75,11 @@ def test_the_tiny_method_is_one():
 
 
 def test_learns_a_line(tmp_path):
-    method = LineMethod(nn.Linear(3, 1))
-    run(tmp_path, config(num_steps=150, learning_rate=0.1, ema_decay=0.95), method=method)
-    averaged = nn.Linear(3, 1)
+    network, averaged = nn.Linear(3, 1), nn.Linear(3, 1)
+    settings = config(num_steps=150, learning_rate=0.1, ema_decay=0.95)
+    run(tmp_path, settings, method=LineMethod(network))
     load_weights(averaged, tmp_path)
-    for learned in (method.trainable, averaged):
+    for learned in (network, averaged):
         torch.testing.assert_close(learned.bias.detach(), torch.ones(1), atol=0.1, rtol=0)
     lines = read_log(tmp_path)
     assert lines[-1]["loss"] < 0.1 < 1 < lines[0]["loss"]
@@ -255,6 +255,33 @@ def test_seeds_differ_between_batches_runs_and_uses():
     ]
     assert len(set(drawn)) > 0.999 * len(drawn)
     assert micro_batch_seeds(0, 0) == micro_batch_seeds(0, 0)
+
+
+class Pictures:
+    """Pictures by number."""
+
+    def batch(self, index: int):
+        x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(index))
+        return {"x": x, "y": x.mean(1, keepdim=True)}
+
+
+def small_convolutions() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.SiLU(), nn.Conv2d(5, 1, 3, padding=1))
+
+
+@pytest.mark.parametrize("last", [(True, True), (False, True), (True, False)])
+def test_the_memory_layout_may_change_on_resume(tmp_path, last):
+    def steps(folder: str, num_steps: int, channels_last: bool, resume: bool = False):
+        settings = config(num_steps=num_steps, channels_last=channels_last, decay_fraction=0.0)
+        method = LineMethod(small_convolutions())
+        run(tmp_path / folder, settings, method=method, batches=Pictures(), resume=resume)
+        return method.trainable.state_dict()
+
+    with torch.random.fork_rng():
+        expected = steps("whole", 6, False)
+        steps("parts", 3, last[0])
+        torch.testing.assert_close(steps("parts", 6, last[1], resume=True), expected)
 
 
 def test_without_an_average_the_raw_weights_are_exported(tmp_path):

@@ -1,6 +1,7 @@
 """The optimiser's step, and its rate at every step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,19 @@ def build_optimizer(
     ]
     filled = [group for group in groups if group["params"]]
     return kind(filled, lr=config.learning_rate, betas=config.betas, fused=True)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Puts a saved `state` back, in the memory layout that the parameters have now.
+
+    The fused step walks through parameter, gradient and averages side by side in memory, so an
+    average saved from a parameter of another layout (channels last) would meet the wrong numbers.
+    """
+    optimizer.load_state_dict(dict(state))
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                values[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:

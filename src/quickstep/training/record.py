@@ -59,42 +59,34 @@ def open_run(folder: Path, description: Mapping[str, Any], *, resume: bool) -> N
     if path.is_file():
         if not resume:
             raise ValueError(f"{folder} already holds a run: resume it, or choose another folder")
-        _check_same(json.loads(path.read_text()), description, folder=folder)
+        before, now = (_what_matters(run) for run in (json.loads(path.read_text()), description))
+        _check_same(before, now, folder=folder)
     elif latest_checkpoint(folder) is not None:
         raise ValueError(f"{folder} holds checkpoints but no {CONFIG}: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(description, indent=2) + "\n")
 
 
-def _check_same(old: Mapping[str, Any], new: Mapping[str, Any], *, folder: Path) -> None:
-    before, now = _what_matters(old), _what_matters(new)
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise ValueError(
-                f"{name} cannot change on resume: {folder} was begun with {before.get(name)!r}, "
-                f"got {now.get(name)!r}"
-            )
-
-
 def _what_matters(description: Mapping[str, Any]) -> dict[str, Any]:
-    # Two ranks with one micro-batch each learn what one rank with two does: only their product
-    # matters.
+    # Two ranks with one micro-batch each learn what one rank with two does: their product is
+    # compared (`micro_batches_per_step`), and the packages may be newer ones.
     free = FREE_ON_RESUME | {"accumulation"}
-    matters = {f"train.{k}": v for k, v in description["train"].items() if k not in free}
-    matters |= {f"settings.{k}": v for k, v in _flat(description["settings"]).items()}
-    for name in ("recipe", "micro_batches_per_step"):
-        matters[name] = description[name]
-    return matters
+    train = {name: value for name, value in description["train"].items() if name not in free}
+    return {**description, "train": train, "versions": None}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+def _check_same(old: Any, new: Any, *, folder: Path, name: str = "") -> None:
+    """Refuses another value under any name that both have.
+
+    A name that only one has is a setting that came or went with the code since the run began.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(old.keys() & new.keys()):
+            _check_same(old[key], new[key], folder=folder, name=f"{name}.{key}" if name else key)
+    elif old != new:
+        raise ValueError(
+            f"{name} cannot change on resume: {folder} was begun with {old!r}, got {new!r}"
+        )
 
 
 class Log:

@@ -29,6 +29,7 @@ from quickstep.training.ema import Ema
 from quickstep.training.optimisation import (
     build_optimizer,
     gradient_norm,
+    load_optimizer,
     optimizer_step,
     step_rate,
     trained_parameters,
@@ -167,7 +168,7 @@ class _Run:
         if checkpoint is not None:
             self.module.load_state_dict(checkpoint.weights)
             self.method.load_extra_state(checkpoint.extra)
-            self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+            load_optimizer(self.optimizer, checkpoint.optimizer)
             self.step = checkpoint.step
             self.earlier_seconds = checkpoint.counts["seconds"]
         elif self.ranks.count > 1:
