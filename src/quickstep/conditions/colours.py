@@ -49,7 +49,8 @@ class Layers:
     @classmethod
     def of(cls, picture: UInt8[np.ndarray, "H W 3"]) -> "Layers":
         """Sorts the pixels of an RGB picture."""
-        hue, saturation, value = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL))
+        in_hsv = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL), dtype=np.uint8)
+        hue, saturation, value = in_hsv[..., 0], in_hsv[..., 1], in_hsv[..., 2]
         classes = _CLASS_OF_HUE[hue]
         saturated = saturation > _SATURATED_ABOVE * 255
         pale = ~saturated & (saturation > _PALE_ABOVE * 255) & (classes == 9)
