@@ -14,26 +14,44 @@ from quickstep.data.prepared import PreparedSet, pictures_to_video
 class PictureBatches:
     """Single pictures with their face boxes, for autoencoders.
 
+    Most batches are crops: an autoencoder without attention sees a neighbourhood only, and many
+    small batches teach it faster than few large ones. Whole pictures keep the statistics of its
+    norms right.
+
     Attributes:
         prepared: the set.
-        batch_size: pictures a batch.
+        batch_size: whole pictures a batch; a batch of crops has as many pixels.
         seed: which order of batches.
+        crop: side of the crops in pixels.
+        crop_share: share of the batches that are crops.
     """
 
     prepared: PreparedSet
     batch_size: int
     seed: int = 0
+    crop: int = 64
+    crop_share: float = 0.75
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """``pictures`` (b 3 H W) in [-1, 1] and ``face`` (b 1 H W), 1 inside the face box."""
         rng = np.random.default_rng((self.seed, index))
-        rows = rng.integers(len(self.prepared), size=self.batch_size)
-        moments = rng.integers(self.prepared.frames.shape[1], size=self.batch_size)
+        size = self.prepared.frames.shape[2]
+        whole = rng.random() >= self.crop_share or self.crop >= size
+        count = self.batch_size if whole else self.batch_size * (size // self.crop) ** 2
+        rows = rng.integers(len(self.prepared), size=count)
+        moments = rng.integers(self.prepared.frames.shape[1], size=count)
         pictures = pictures_to_video(torch.from_numpy(self.prepared.frames[rows, moments]))
         boxes = torch.from_numpy(self.prepared.boxes[rows, moments])
-        if index % 2:
+        if rng.random() < 0.5:
             pictures, boxes = mirrored(pictures, boxes)
-        return {"pictures": pictures, "face": box_mask(boxes, size=pictures.shape[-1])}
+        face = box_mask(boxes, size=size)
+        if whole:
+            return {"pictures": pictures, "face": face}
+        corners = rng.integers(size - self.crop + 1, size=(count, 2))
+        return {
+            "pictures": cropped(pictures, corners, size=self.crop),
+            "face": cropped(face, corners, size=self.crop),
+        }
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,18 @@ class ClipBatches:
             "image": torch.from_numpy(prepared.images[rows, references])[:, None].float(),
             "person": torch.from_numpy(prepared.person[across, moments]).float().div(255),
         }
+
+
+def cropped(
+    pictures: Float[Tensor, "b c H W"], corners: np.ndarray, *, size: int
+) -> Float[Tensor, "b c h w"]:
+    """A square of each picture, whose top left corner (row, column) is given."""
+    return torch.stack(
+        [
+            picture[:, top : top + size, left : left + size]
+            for picture, (top, left) in zip(pictures, corners.tolist(), strict=True)
+        ]
+    )
 
 
 def mirrored(

@@ -30,7 +30,7 @@ def draw_latents(
     settings: Settings,
     shape: Sequence[int],
     num_steps: int,
-    generator: torch.Generator,
+    generator: torch.Generator | Sequence[torch.Generator],
     guidance: float | None = None,
     times: TimeGrid = "trailing",
     callback: Callback | None = None,

@@ -4,7 +4,7 @@ A recipe's name is ``<what>_<data>``. ``dancer`` recipes make the shipped models
 frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat with several seeds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
@@ -22,7 +22,8 @@ class AutoencoderRecipe:
         data: the clips whose frames are learned.
         widths: channels of each level; the latents are ``2 ** (levels - 1)`` times smaller.
         latent_channels: channels of the latents.
-        batch_size: pictures a step.
+        batch_size: whole pictures a step, or crops of as many pixels.
+        crop: side of the crops in pixels.
         method: the loss.
         train: the loop.
     """
@@ -30,7 +31,8 @@ class AutoencoderRecipe:
     data: DancerData
     widths: tuple[int, ...]
     latent_channels: int
-    batch_size: int = 16
+    batch_size: int = 4
+    crop: int = 64
     method: ReconstructionConfig = ReconstructionConfig()
     train: TrainConfig
 
@@ -149,7 +151,7 @@ class _Sizes:
 
 
 _DANCER = _Sizes(
-    data=DancerData(num_clips=2400, num_frames=16, size=128, preset="plain", cell=8),
+    data=DancerData(num_clips=2000, num_frames=16, size=128, preset="plain", cell=8),
     widths=(16, 32, 64, 128),
     latent_channels=8,
     clips=ClipMix(),
@@ -168,11 +170,11 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
     shared = {"precision": "bf16", "channels_last": True, "prefetch": 2}
     return {
         f"vae_{name}": AutoencoderRecipe(
-            data=sizes.data,
+            data=replace(sizes.data, num_clips=480),
             widths=sizes.widths,
             latent_channels=sizes.latent_channels,
             train=TrainConfig(
-                num_steps=sizes.steps["vae"], learning_rate=2e-3, warmup_steps=50, **shared
+                num_steps=sizes.steps["vae"], learning_rate=4e-4, warmup_steps=50, **shared
             ),
         ),
         f"clip_{name}": ImageEncoderRecipe(

@@ -171,7 +171,9 @@ class _Run:
             latent_channels=recipe.latent_channels,
         ).to(self.device)
         self.network = self._started(network, part="vae")
-        batches = PictureBatches(self.rendered(recipe.data), recipe.batch_size, recipe.train.seed)
+        batches = PictureBatches(
+            self.rendered(recipe.data), recipe.batch_size, recipe.train.seed, crop=recipe.crop
+        )
         unseen = self.validation(recipe.data)
 
         def preview(step: int) -> None:
