@@ -1,6 +1,7 @@
 import json
 import os
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,6 +65,30 @@ def test_a_clip_folder_adds_its_truth(files, animate, dance):
     write_video(files / "clip" / "video.mp4", np.zeros((3, 64, 64, 3), np.uint8), fps=12.0)
     assert animate("person.png", "clip", "-o", "out.mp4", "--compare", "side.mp4") == 0
     assert read_video("side.mp4").frames.shape == (3, 64, 4 * 64 + 3 * 2, 3)
+
+
+def _write_with_sound(path):
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=12)
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            container.mux(video.encode(frame))
+        wave = np.sin(np.arange(4096) / 10).astype(np.float32)[None]
+        samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+        samples.sample_rate = 16000
+        for stream, last in ((video, None), (sound, samples), (sound, None)):
+            container.mux(stream.encode(last))
+
+
+def test_the_sound_is_kept(files, animate, dance):
+    os.mkdir("clip")
+    dance(3).write(files / "clip" / "skeletons.npz")
+    _write_with_sound(files / "clip" / "video.mp4")
+    assert animate("person.png", "clip", "-o", "out.mp4") == 0
+    assert video_info("out.mp4").has_audio
 
 
 def test_a_skeleton_video_drives(files, animate, dance):

@@ -26,11 +26,11 @@ def demo(
     *,
     model: str = "dancer",
     steps: int | None = None,
-    frames: int = 32,
+    frames: int = 28,
     seed: int = DEMO_SEED,
     device: Device = "auto",
 ) -> int:
-    """Animate a person that no model has seen, along a dance of 32 frames.
+    """Animate a person that no model has seen, along a dance of some seconds.
 
     Args:
         output: folder for demo.mp4 (the result), demo-compare.mp4 and demo.png (a contact sheet).
