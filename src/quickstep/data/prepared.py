@@ -168,7 +168,8 @@ def encode_set(
 
     Args:
         prepared: the rendered set.
-        vae: the autoencoder; the posterior's mean is kept, scaled.
+        vae: the autoencoder; the posterior's mean is kept, scaled. It runs in bfloat16: the
+            rounding is small beside the latents' own error and it takes half the time.
         image_encoder: the image encoder.
         encoders: a name of these weights. A set encoded by others is encoded again.
         device: where the encoders run.
@@ -180,8 +181,8 @@ def encode_set(
     done = _rows_done(prepared.folder, None, stage=stage)
     latents = images = None
     for row in range(done, len(prepared)):
-        video = pictures_to_video(torch.from_numpy(prepared.frames[row])).to(device)[None]
-        with torch.no_grad():
+        video = pictures_to_video(torch.from_numpy(np.array(prepared.frames[row]))).to(device)[None]
+        with torch.no_grad(), torch.autocast(video.device.type, torch.bfloat16):
             row_latents = encode_video(vae, video)[0].float().cpu().numpy()
             row_image = image_embedding(image_encoder, video[0])[:, 0].float().cpu().numpy()
         if latents is None or images is None:

@@ -115,7 +115,7 @@ def row_videos(
 def round_trips(model: Model, prepared: PreparedSet) -> Iterator[Float[Tensor, "f 3 H W"]]:
     """What the autoencoder alone keeps of each clip: the ceiling of every model that uses it."""
     for latents in prepared.latents:
-        dance = torch.from_numpy(np.asarray(latents[1:])).float()
+        dance = torch.from_numpy(np.array(latents[1:])).float()
         yield decode_latents(model.vae, dance[None])[0].add(1).div(2)
 
 
@@ -145,11 +145,11 @@ def table_scores(
 
 def as_video(frames: np.ndarray) -> Float[Tensor, "f 3 H W"]:
     """Pictures 0..255, channels last, as video in [0, 1]."""
-    return torch.from_numpy(np.asarray(frames)).movedim(-1, -3).float().div(255)
+    return torch.from_numpy(np.array(frames)).movedim(-1, -3).float().div(255)
 
 
 def person_pixels(share: np.ndarray, *, size: int) -> Bool[Tensor, "f H W"]:
     """Pixels of the latent cells that the person touches."""
-    cells = torch.from_numpy(np.asarray(share)) > 0
+    cells = torch.from_numpy(np.array(share)) > 0
     times = size // cells.shape[-1]
     return cells.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)

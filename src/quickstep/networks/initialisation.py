@@ -43,7 +43,9 @@ def start_nearly_linear(vae: AutoencoderKL, *, carrier: float = 3.0) -> None:
         _start_orthogonal(part.conv_out, _CENTRE)
     for point in (vae.quant_conv, vae.post_quant_conv):
         if point is not None:
-            _start_orthogonal(point, _POINT)
+            nn.init.dirac_(point.weight)
+            nn.init.zeros_(point.bias)  # type: ignore[arg-type]
+    _quiet(vae.encoder.conv_out, log_variance=-6.0)
     _carry(vae.encoder.conv_norm_out, vae.encoder.mid_block.resnets[-1], carrier)
     _carry(vae.decoder.conv_norm_out, vae.decoder.up_blocks[-1].resnets[-1], carrier)
 
@@ -62,6 +64,13 @@ def _start_orthogonal(
         start[:, :, row, column] += matrix[:, index * channels : (index + 1) * channels]
     weight.copy_(start)
     convolution.bias.zero_()
+
+
+def _quiet(convolution: nn.Conv2d, *, log_variance: float) -> None:
+    """Starts the posterior narrow: its noise would drown a signal that is still small."""
+    half = convolution.out_channels // 2
+    convolution.weight[half:].zero_()
+    convolution.bias[half:].fill_(log_variance)  # type: ignore[index]
 
 
 def _carry(norm: nn.Module, block: ResnetBlock2D, carrier: float) -> None:

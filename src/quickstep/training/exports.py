@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
@@ -51,7 +52,7 @@ def export_run(
 def latent_spread(autoencoder: AutoencoderKL, pictures: PreparedSet, *, count: int = 128) -> float:
     """Standard deviation of the latents of ``count`` pictures; dividing by it makes them unit."""
     rows = min(count, len(pictures))
-    frames = pictures_to_video(torch.from_numpy(pictures.frames[:rows, 0]))
+    frames = pictures_to_video(torch.from_numpy(np.array(pictures.frames[:rows, 0])))
     device = next(autoencoder.parameters()).device
     means = [
         autoencoder.encode(part.to(device)).latent_dist.mean.float().cpu()

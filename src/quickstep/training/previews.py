@@ -22,7 +22,7 @@ def preview_pictures(
     folder: Path, step: int, *, autoencoder: AutoencoderKL, prepared: PreparedSet, count: int = 12
 ) -> Path:
     """Writes ``previews/<step>.png``: unseen pictures above, their round trips below."""
-    frames = torch.from_numpy(np.asarray(prepared.frames[:count, 0]))
+    frames = torch.from_numpy(np.array(prepared.frames[:count, 0]))
     device = next(autoencoder.parameters()).device
     video = pictures_to_video(frames).to(device)
     output = autoencoder.decode(autoencoder.encode(video).latent_dist.mean).sample

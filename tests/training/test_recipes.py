@@ -1,0 +1,111 @@
+"""Everything that is shipped runs: the whole chain of recipes, at toy size, to a loaded model."""
+
+import pytest
+import torch
+
+from quickstep.config import digest
+from quickstep.networks.folder import load_model
+from quickstep.networks.unianimate import UniAnimateConditions
+from quickstep.teachers.generation import draw_latents
+from quickstep.teachers.protocol import Denoiser
+from quickstep.training.recipes import RECIPES, find_recipe, recipe_names
+from quickstep.training.runs import run_recipe
+
+CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
+TOY = {
+    "train.num_steps": "2",
+    "train.warmup_steps": "0",
+    "train.precision": "fp32",
+    "train.prefetch": "0",
+}
+MIX = {"clips.lengths": "2,4", "clips.clips": "2,1", "clips.shares": "1,1"}
+SHAPE = {"network.width": "32", "network.multipliers": "1,1", "network.attn_scales": "1.0"}
+
+
+def changes(kind: str) -> dict[str, str]:
+    extra = {
+        "vae": {"widths": "8,8,8", "batch_size": "2", "crop": "16", "train.preview_every": "1"},
+        "clip": {"width": "16", "layers": "1", "embedding": "16", "batch_size": "4"},
+        "unianimate": {**MIX, **SHAPE},
+        "dancelcm": {**MIX, "train.preview_every": "2"},
+    }
+    return CLIPS | TOY | extra[kind]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The four recipes of `lab`, two steps each, one after the other."""
+    home = tmp_path_factory.mktemp("runs")
+    for kind in ("vae", "clip", "unianimate", "dancelcm"):
+        name = f"{kind}_lab"
+        result = run_recipe(name, overrides=changes(kind), run_folder=home / name)
+        assert result.step == 2
+    return home
+
+
+def test_the_chain_ends_in_a_model_that_runs(runs):
+    teacher = load_model(runs / "unianimate_lab")
+    student = load_model(runs / "dancelcm_lab")
+    assert (teacher.settings.role, student.settings.role) == ("teacher", "student")
+    assert student.settings.steps_best in student.settings.steps_allowed
+    denoiser = Denoiser(student.network, student.schedule)
+    channels = student.vae.config.latent_channels
+    features = denoiser.encode(
+        UniAnimateConditions(
+            image=torch.zeros(1, 1, 16),
+            reference=torch.zeros(1, channels, 8, 8),
+            pose=torch.zeros(1, 3, 3, 32, 32),
+            reference_pose=torch.zeros(1, 3, 32, 32),
+            first_frame=None,
+        )
+    )
+    latents = draw_latents(
+        denoiser,
+        features,
+        settings=student.settings,
+        shape=(1, 3, channels, 8, 8),
+        num_steps=4,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert latents.shape == (1, 3, channels, 8, 8)
+    assert latents.isfinite().all()
+
+
+def test_previews_are_pictures(runs):
+    for name, step in (("vae_lab", 1), ("dancelcm_lab", 2)):
+        assert (runs / name / "previews" / f"{step:06d}.png").stat().st_size > 500
+
+
+def test_a_finished_run_resumes_to_nothing_new(runs):
+    before = load_model(runs / "dancelcm_lab").network.state_dict()
+    result = run_recipe(
+        "dancelcm_lab",
+        resume=True,
+        overrides=changes("dancelcm"),
+        run_folder=runs / "dancelcm_lab",
+    )
+    assert result.step == 2
+    after = load_model(runs / "dancelcm_lab").network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(ValueError, match="quickstep train vae_lab"):
+        run_recipe(
+            "unianimate_lab", overrides=changes("unianimate"), run_folder=tmp_path / "teacher"
+        )
+
+
+def test_unknown_names_are_answered_with_the_known(tmp_path):
+    with pytest.raises(ValueError, match="unknown recipe 'vae_dance': recipes are .*vae_dancer"):
+        run_recipe("vae_dance", run_folder=tmp_path)
+    with pytest.raises(ValueError, match="no field 'train.steps'"):
+        run_recipe("vae_lab", overrides={"train.steps": "3"}, run_folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_say_what_they_are(name):
+    recipe = find_recipe(name)
+    assert recipe is RECIPES[name]
+    assert recipe.data.first_seed + recipe.data.num_clips <= 1_000_000
+    assert len(digest(recipe)) == 12
