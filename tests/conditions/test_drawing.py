@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from quickstep.conditions.drawing import draw_skeletons
+from quickstep.conditions.drawing import Stroke, Style, draw_skeletons
 from quickstep.conditions.openpose import OpenPoses
 from quickstep.conditions.order import (
     FACE,
@@ -42,6 +42,7 @@ def test_dwpose_shoulders_are_red_and_unianimates_blue(dance: Poses):
 
 def test_only_dwpose_draws_the_face_and_only_unianimate_the_feet(dance: Poses):
     dance = dance[:1]
+    style: Style
     for style, left_out in (("dwpose", FACE), ("unianimate", LEFT_FOOT)):
         drawn = draw_skeletons(dance, style=style)
         assert (drawn != draw_skeletons(hiding(dance, left_out), style=style)).any()
@@ -93,7 +94,8 @@ def test_scaled_strokes_tell_the_hands_apart(dance: Poses):
 
 def test_scaled_strokes_at_512_look_like_upstreams(dance: Poses):
     body = hiding(dance[:2], FACE, LEFT_HAND, RIGHT_HAND)
-    fixed, scaled = (draw_skeletons(body, stroke=stroke) for stroke in ("upstream", "scaled"))
+    strokes: tuple[Stroke, Stroke] = ("upstream", "scaled")
+    fixed, scaled = (draw_skeletons(body, stroke=stroke) for stroke in strokes)
     both = (fixed.max(axis=3) > 60) & (scaled.max(axis=3) > 60)
     either = (fixed.max(axis=3) > 60) | (scaled.max(axis=3) > 60)
     assert both.sum() / either.sum() > 0.85

@@ -141,7 +141,7 @@ def write_video(
     path: str | Path,
     frames: UInt8[np.ndarray, "f H W 3"] | Iterable[np.ndarray],
     *,
-    fps: Fraction | float,
+    fps: Fraction | float | int,
     lossless: bool = False,
     crf: int = 12,
     full_colour: bool = False,
