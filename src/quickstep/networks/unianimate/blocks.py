@@ -1,29 +1,21 @@
-"""Convolutional blocks of UniAnimate's network, on activations ``b f h w d``."""
+"""Convolutional blocks of UniAnimate's network, on activations ``b f d h w``."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quickstep.networks.unianimate.attention import Guide, group_norm
-
-
-def convolve(conv: nn.Conv2d, x: Float[Tensor, "b f h w c"]) -> Float[Tensor, "b f height width d"]:
-    """A convolution of every frame; in memory it is channels-last on both sides."""
-    frames = x.flatten(0, 1).permute(0, 3, 1, 2)
-    return conv(frames).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+from quickstep.networks.unianimate.attention import Guide
 
 
 class Stem(nn.Conv2d):
-    """The first convolution."""
+    """The first convolution, of every frame."""
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__(in_channels, width, 3, padding=1)
 
-    def forward(self, input: Float[Tensor, "b f h w c"], guide: Guide) -> Tensor:
+    def forward(self, input: Float[Tensor, "b f c h w"], guide: Guide) -> Tensor:
         """Convolves every frame."""
-        frames = input.flatten(0, 1).permute(0, 3, 1, 2)
-        return super().forward(frames).permute(0, 2, 3, 1).unflatten(0, input.shape[:2])
+        return super().forward(input.flatten(0, 1)).unflatten(0, input.shape[:2])
 
 
 class Downsample(nn.Module):
@@ -33,9 +25,9 @@ class Downsample(nn.Module):
         super().__init__()
         self.op = nn.Conv2d(width, width, 3, stride=2, padding=1)
 
-    def forward(self, x: Float[Tensor, "b f h w d"], guide: Guide) -> Tensor:
+    def forward(self, x: Float[Tensor, "b f d h w"], guide: Guide) -> Tensor:
         """Convolves every frame."""
-        return convolve(self.op, x)
+        return self.op(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class Upsample(nn.Module):
@@ -45,27 +37,24 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "b f h w d"], guide: Guide) -> Tensor:
+    def forward(self, x: Float[Tensor, "b f d h w"], guide: Guide) -> Tensor:
         """Enlarges and convolves every frame."""
-        frames = functional.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), scale_factor=2.0)
-        return self.conv(frames).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        frames = functional.interpolate(x.flatten(0, 1), scale_factor=2.0)
+        return self.conv(frames).unflatten(0, x.shape[:2])
 
 
 class FrameConv(nn.Conv3d):
-    """A convolution along the frames (kernel 3, 1, 1) as a plain matrix product.
-
-    The two neighbours are put beside each frame as further channels, zeros at either end.
-    """
+    """A convolution along the frames, kernel (3, 1, 1), run as a picture of frames x cells."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, (3, 1, 1), padding=(1, 0, 0))
 
-    def forward(self, input: Float[Tensor, "b f h w c"]) -> Float[Tensor, "b f h w d"]:
+    def forward(self, input: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b d f h w"]:
         """Convolves every cell's line of frames."""
-        padded = functional.pad(input, (0, 0, 0, 0, 0, 0, 1, 1))
-        near = torch.cat([padded[:, :-2], input, padded[:, 2:]], dim=-1)
-        kernel = self.weight.flatten(2).transpose(1, 2).flatten(1)
-        return functional.linear(near, kernel, self.bias)
+        lines = functional.conv2d(
+            input.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0)
+        )
+        return lines.unflatten(3, input.shape[3:])
 
 
 def normed_frame_conv(
@@ -92,16 +81,12 @@ class FrameConvStack(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, x: Float[Tensor, "b f h w d"]) -> Float[Tensor, "b f h w d"]:
+    def forward(self, x: Float[Tensor, "b f d h w"]) -> Float[Tensor, "b f d h w"]:
         """Mixes neighbouring frames; the norms' statistics are those of the whole clip."""
-        hidden = x
+        hidden = x.transpose(1, 2).contiguous()
         for conv in self.children():
-            norm, *others = conv.children()
-            assert isinstance(norm, nn.GroupNorm)
-            hidden = group_norm(norm, hidden, over_frames=True)
-            for layer in others:
-                hidden = layer(hidden)
-        return x + hidden
+            hidden = conv(hidden)
+        return x + hidden.transpose(1, 2)
 
 
 class ResBlock(nn.Module):
@@ -129,17 +114,13 @@ class ResBlock(nn.Module):
         # Misspelt in the public checkpoint's keys, so it must be misspelt here.
         self.temopral_conv = FrameConvStack(out_channels, groups=groups, dropout=dropout)
 
-    def forward(self, x: Float[Tensor, "b f h w c"], guide: Guide) -> Tensor:
+    def forward(self, x: Float[Tensor, "b f c h w"], guide: Guide) -> Tensor:
         """Maps `in_channels` to `out_channels`."""
-        norm, activation, conv = self.in_layers
-        hidden = convolve(conv, activation(group_norm(norm, x, over_frames=False)))
-        hidden = hidden + self.emb_layers(guide.embedding)[:, None, None, None]
-        norm, activation, dropout, conv = self.out_layers
-        hidden = dropout(activation(group_norm(norm, hidden, over_frames=False)))
-        hidden = convolve(conv, hidden)
-        if isinstance(self.skip_connection, nn.Conv2d):
-            x = convolve(self.skip_connection, x)
-        return self.temopral_conv(x + hidden)
+        frames = x.flatten(0, 1)
+        embedding = self.emb_layers(guide.embedding).repeat_interleave(x.shape[1], dim=0)
+        hidden = self.in_layers(frames) + embedding[..., None, None]
+        hidden = self.skip_connection(frames) + self.out_layers(hidden)
+        return self.temopral_conv(hidden.unflatten(0, x.shape[:2]))
 
 
 class Stage(nn.Sequential):

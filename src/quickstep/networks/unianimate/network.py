@@ -286,7 +286,6 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         _check_fit(noisy, features.concat, levels=len(self.config.multipliers))
         x = torch.cat([noisy.to(features.concat.dtype), features.concat], dim=2)
         x = torch.cat([features.reference[:, None], x], dim=1)
-        x = x.permute(0, 1, 3, 4, 2).contiguous()
         sinusoid = time_embedding(t, self.config.width).to(x.dtype)
         guide = Guide(self.time_embed(sinusoid), features.tokens)
         skips = []
@@ -295,8 +294,8 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             skips.append(x)
         x = self._run(self.middle_block, x, guide=guide)
         for stage in self.output_blocks:
-            x = self._run(stage, torch.cat([x, skips.pop()], dim=-1), guide=guide)
-        return x[:, 1:].contiguous().permute(0, 1, 4, 2, 3)
+            x = self._run(stage, torch.cat([x, skips.pop()], dim=2), guide=guide)
+        return x[:, 1:].contiguous()
 
     def _run(self, stage: nn.Module, x: Tensor, *, guide: Guide) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():

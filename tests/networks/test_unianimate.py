@@ -1,0 +1,250 @@
+import pytest
+import torch
+from torch import nn
+
+from quickstep.networks.unianimate import (
+    UniAnimateConditions,
+    UniAnimateFeatures,
+    UniAnimateUNet,
+    apply_head,
+)
+from quickstep.networks.unianimate.attention import GatedProjection, attention
+
+SMALL = dict(
+    in_channels=4,
+    out_channels=4,
+    width=16,
+    multipliers=(1, 2),
+    num_res_blocks=1,
+    attn_scales=(1.0, 0.5),
+    head_dim=8,
+    num_first_heads=2,
+    context_width=12,
+    num_text_tokens=3,
+    condition_width=8,
+    resolution=(32, 64),
+    dropout=0.0,
+    norm_num_groups=8,
+)
+
+
+def enlivened(**changes):
+    """A small network none of whose layers is zero."""
+    torch.manual_seed(0)
+    network = UniAnimateUNet(**{**SMALL, **changes}).eval()
+    for weight in network.parameters():
+        if weight.abs().max() == 0:
+            nn.init.normal_(weight, std=0.2)
+    network.set_empty_text(torch.randn(1, network.config.num_text_tokens, 12))
+    return network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return enlivened()
+
+
+@pytest.fixture(scope="module")
+def told():
+    torch.manual_seed(1)
+    return dict(
+        image=torch.randn(2, 1, 12),
+        reference=torch.randn(2, 4, 8, 4),
+        pose=torch.rand(2, 3, 3, 64, 32),
+        reference_pose=torch.rand(2, 3, 64, 32),
+    )
+
+
+@pytest.fixture(scope="module")
+def asked():
+    torch.manual_seed(2)
+    return torch.randn(2, 3, 4, 8, 4), torch.tensor([17, 803])
+
+
+@pytest.fixture(scope="module")
+def features(network, told) -> UniAnimateFeatures:
+    with torch.no_grad():
+        return network.encode(UniAnimateConditions(**told))
+
+
+def same(first: UniAnimateFeatures, second: UniAnimateFeatures) -> bool:
+    return all(
+        torch.equal(getattr(first, name), getattr(second, name))
+        for name in ("tokens", "concat", "reference")
+    )
+
+
+@torch.no_grad()
+def test_dropped_features_are_those_of_no_condition(network, features):
+    nothing = network.encode(UniAnimateConditions(), num_frames=3, batch=2)
+    assert same(features.dropped(), nothing)
+    assert not same(features, nothing)
+    assert nothing.tokens[:, :3].abs().min() > 0 and nothing.tokens[:, 3:].abs().max() == 0
+
+
+@torch.no_grad()
+def test_drop_acts_on_each_sample_alone(network, features, told):
+    mixed = features.drop(torch.tensor([False, True]))
+    first = {name: value[:1] for name, value in told.items()}
+    alone = network.encode(UniAnimateConditions(**first))
+    torch.testing.assert_close(mixed.tokens[:1], alone.tokens)
+    torch.testing.assert_close(mixed.concat[:1], alone.concat, atol=1e-6, rtol=1e-5)
+    assert mixed.concat[1].abs().max() == 0 and mixed.reference[1].abs().max() == 0
+
+
+@torch.no_grad()
+def test_batches_of_conditional_and_unconditional_equal_two_passes(network, features, asked):
+    noisy, t = asked
+    both = UniAnimateFeatures.cat([features, features.dropped()])
+    conditional, unconditional = network(noisy.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
+    torch.testing.assert_close(conditional, network(noisy, t, features), atol=1e-5, rtol=1e-4)
+    alone = network(noisy, t, features.dropped())
+    torch.testing.assert_close(unconditional, alone, atol=1e-5, rtol=1e-4)
+    assert same(features.repeat(2), UniAnimateFeatures.cat([features, features]))
+
+
+@torch.no_grad()
+def test_prediction_depends_on_every_condition(network, told, asked):
+    noisy, t = asked
+    full = network(noisy, t, network.encode(UniAnimateConditions(**told)))
+    for name in told:
+        rest = {**told, name: None}
+        other = network(noisy, t, network.encode(UniAnimateConditions(**rest), num_frames=3))
+        assert (full - other).abs().max() > 1e-4, name
+    later = network(noisy, t + 100, network.encode(UniAnimateConditions(**told)))
+    assert (full - later).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_reference_pose_without_reference_is_ignored(network, told):
+    pose_only = UniAnimateConditions(pose=told["pose"], reference_pose=told["reference_pose"])
+    features = network.encode(pose_only)
+    assert features.reference.abs().max() == 0
+    assert same(features, network.encode(UniAnimateConditions(pose=told["pose"])))
+
+
+@torch.no_grad()
+def test_frames_cuts_the_driven_frames_only(features):
+    cut = features.frames(1, 3)
+    assert torch.equal(cut.concat, features.concat[:, 1:3])
+    assert torch.equal(cut.reference, features.reference)
+
+
+@torch.no_grad()
+def test_pictures_of_half_the_size_skip_the_pooling(network, told):
+    coarse = UniAnimateConditions(
+        pose=told["pose"][..., ::2, ::2].contiguous(), reference=told["reference"]
+    )
+    assert network.encode(coarse).concat.shape == (2, 3, 8, 8, 4)
+    wrong = UniAnimateConditions(pose=torch.rand(2, 3, 3, 48, 32), reference=told["reference"])
+    with pytest.raises(ValueError, match="got 32x48 pixels for 4x8 cells"):
+        network.encode(wrong)
+
+
+@torch.no_grad()
+def test_another_size_than_the_models_own(network):
+    pose = torch.rand(1, 2, 3, 32, 64)
+    features = network.encode(UniAnimateConditions(pose=pose), size=(64, 32))
+    assert network(torch.randn(1, 2, 4, 4, 8), torch.tensor([5]), features).shape == (1, 2, 4, 4, 8)
+
+
+def test_gradients_reach_every_weight(network, told, asked):
+    noisy, t = asked
+    told = {**told, "first_frame": told["pose"].flip(1)}
+    network(noisy, t, network.encode(UniAnimateConditions(**told))).square().mean().backward()
+    silent = [
+        name
+        for name, weight in network.named_parameters()
+        if weight.grad is None or weight.grad.abs().max() == 0
+    ]
+    network.zero_grad()
+    assert not silent
+
+
+def test_checkpointing_changes_no_gradient(network, features, asked):
+    noisy, t = asked
+    gradients = []
+    for checkpointing in (False, True):
+        (network.enable_gradient_checkpointing if checkpointing else network.train)()
+        network(noisy, t, features).square().mean().backward()
+        gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+        network.zero_grad()
+    network.disable_gradient_checkpointing()
+    network.eval()
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
+@torch.no_grad()
+def test_a_head_beside_the_networks_own_sees_the_trunk(network, features, asked):
+    noisy, t = asked
+    hidden = network.trunk(noisy, t, features)
+    assert hidden.shape == (2, 3, 16, 8, 4)
+    assert torch.equal(apply_head(network.out, hidden), network(noisy, t, features))
+
+
+@torch.no_grad()
+def test_bf16_autocast_is_close(network, told, asked):
+    noisy, t = asked
+    exact = network(noisy, t, network.encode(UniAnimateConditions(**told)))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(noisy, t, network.encode(UniAnimateConditions(**told)))
+    assert (rough.float() - exact).norm() < 0.05 * exact.norm()
+
+
+@torch.no_grad()
+def test_saved_and_loaded_it_is_the_same(network, features, asked, tmp_path):
+    network.save_pretrained(tmp_path)
+    loaded = UniAnimateUNet.from_pretrained(tmp_path)
+    assert isinstance(loaded, UniAnimateUNet)
+    assert {name: loaded.config[name] for name in SMALL} == {
+        name: list(value) if isinstance(value, tuple) else value for name, value in SMALL.items()
+    }
+    noisy, t = asked
+    torch.testing.assert_close(loaded(noisy, t, features), network(noisy, t, features))
+    assert torch.equal(loaded.empty_text, torch.zeros(1, 3, 12))
+
+
+def test_a_model_without_text_has_image_tokens_only():
+    network = enlivened(num_text_tokens=0, image_width=20)
+    features = network.encode(UniAnimateConditions(image=torch.randn(1, 1, 20)), num_frames=1)
+    assert features.tokens.shape == (1, 4, 12)
+    assert features.dropped().tokens.abs().max() == 0
+
+
+def test_what_does_not_fit_is_refused(network, features):
+    with pytest.raises(ValueError, match="norm_num_groups=32: got 48"):
+        UniAnimateUNet(width=48)
+    with pytest.raises(ValueError, match="head_dim=64: got 96"):
+        UniAnimateUNet(width=96)
+    with pytest.raises(ValueError, match="at least one level"):
+        UniAnimateUNet(multipliers=())
+    with pytest.raises(ValueError, match="multiples of 8: got"):
+        UniAnimateUNet(width=64, resolution=(60, 64))
+    with pytest.raises(ValueError, match="num_frames is needed"):
+        network.encode(UniAnimateConditions())
+    with pytest.raises(ValueError, match=r"got \(2, 5, 8, 4\) and \(2, 3, 8, 4\)"):
+        network(torch.zeros(2, 5, 4, 8, 4), torch.tensor([1, 2]), features)
+    with pytest.raises(ValueError, match="multiples of 2 for 2 levels: got 3x5"):
+        odd = network.encode(UniAnimateConditions(reference=torch.zeros(1, 4, 5, 3)), num_frames=1)
+        network(torch.zeros(1, 1, 4, 5, 3), torch.tensor([1]), odd)
+    uneven = UniAnimateConditions(image=torch.zeros(3, 1, 12))
+    object.__setattr__(uneven, "reference", torch.zeros(2, 4, 8, 4))
+    with pytest.raises(ValueError, match=r"one batch size: got \[2, 3\]"):
+        network.encode(uneven, num_frames=1)
+    with pytest.raises(ValueError, match=r"shape \(1, 3, 12\): got \(1, 4, 12\)"):
+        network.set_empty_text(torch.zeros(1, 4, 12))
+
+
+def test_plain_attention_equals_fused(generator):
+    query, key, value = torch.randn(3, 2, 2, 5, 8, generator=generator)
+    plain = attention(query, key, value)
+    with torch.no_grad():
+        torch.testing.assert_close(plain, attention(query, key, value))
+
+
+def test_gated_projection_calls_what_replaces_its_layer(generator):
+    gated, x = GatedProjection(4, hidden=6), torch.randn(2, 4, generator=generator)
+    plain = gated(x)
+    gated.proj = nn.Sequential(gated.proj)  # pyright: ignore[reportAttributeAccessIssue]
+    torch.testing.assert_close(gated(x), plain)
