@@ -79,8 +79,9 @@ def _write_with_sound(path):
         wave = np.sin(np.arange(4096) / 10).astype(np.float32)[None]
         samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
         samples.sample_rate = 16000
-        for stream, last in ((video, None), (sound, samples), (sound, None)):
-            container.mux(stream.encode(last))
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+        container.mux(video.encode(None))
 
 
 def test_the_sound_is_kept(files, animate, dance):

@@ -8,11 +8,11 @@ from jaxtyping import UInt8
 
 from quickstep.conditions.reading import read_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.data.clip import REFERENCE_POSE
 from quickstep.data.image import read_image
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-REFERENCE_POSE = "reference_skeleton.npz"
 PICTURES_FPS = 8.0
 """Frame rate of a folder of pose pictures, which names none; UniAnimate saves at 8."""
 

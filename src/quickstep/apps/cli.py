@@ -9,6 +9,7 @@ import tyro
 
 from quickstep.apps.animate import animate
 from quickstep.apps.console import error_line, plain_warnings
+from quickstep.apps.dancer import dancer
 from quickstep.apps.demo import demo
 from quickstep.apps.export import export
 from quickstep.apps.learning import distill, train
@@ -16,6 +17,7 @@ from quickstep.apps.learning import distill, train
 COMMANDS: dict[str, Callable[..., Any]] = {
     "animate": animate,
     "demo": demo,
+    "dancer": dancer,
     "train": train,
     "distill": distill,
     "export": export,

@@ -10,11 +10,8 @@ from quickstep.apps.console import Progress
 from quickstep.apps.options import Device, check_folder, chosen_device, chosen_dtype
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from quickstep.animation.animator import Animation
-    from quickstep.conditions.skeleton import Poses
-    from quickstep.data.dancer import DancerClip
+    from quickstep.data.clip import Clip
 
 DEMO_SEED = 2_000_007
 """A test identity: no recipe trains on seeds from 2,000,000 on."""
@@ -46,6 +43,7 @@ def demo(
     start = time.perf_counter()
     from quickstep.animation.animator import Animator
     from quickstep.data.dancer import DancerSeeds, render_clip
+    from quickstep.data.dancer_folders import clip_of_dancer
 
     imports = time.perf_counter() - start
     place = chosen_device(device)
@@ -54,16 +52,15 @@ def demo(
         animator.plan(num_steps=steps)
         settings = animator.settings
         rendering = time.perf_counter()
-        clip = render_clip(
-            DancerSeeds.of(seed), num_frames=frames, size=settings.size[0], fps=settings.fps
+        dancer = render_clip(
+            DancerSeeds.of(seed), num_frames=frames, size=min(settings.size), fps=settings.fps
         )
+        clip = clip_of_dancer(dancer)
         rendering = time.perf_counter() - rendering
         animation = animator(
-            clip.reference_rgb.numpy(),
-            _poses(clip.keypoints, clip.visible, clip),
-            reference_pose=_poses(
-                clip.reference_keypoints[None], clip.reference_visible[None], clip
-            ),
+            clip.reference,
+            clip.poses,
+            reference_pose=clip.reference_pose,
             align=False,
             num_inference_steps=steps,
             report=progress,
@@ -82,28 +79,14 @@ def demo(
     return 0
 
 
-def _poses(keypoints: "Tensor", visible: "Tensor", clip: "DancerClip") -> "Poses":
-    from quickstep.conditions.skeleton import Poses
-
-    seen = visible.cpu().numpy()
-    return Poses(
-        keypoints=keypoints.cpu().numpy(),
-        scores=seen.astype("float32"),
-        visible=seen,
-        size=(clip.size, clip.size),
-        fps=clip.fps,
-    )
-
-
-def _write(folder: Path, animation: "Animation", clip: "DancerClip", *, model: str) -> list[Path]:
+def _write(folder: Path, animation: "Animation", clip: "Clip", *, model: str) -> list[Path]:
     from quickstep.animation.sheet import compare_frames, contact_sheet, moments
     from quickstep.data.image import write_image
     from quickstep.data.video import write_video
 
     folder.mkdir(parents=True, exist_ok=True)
-    truth = clip.rgb.cpu().numpy()
-    rows = {"skeleton": animation.skeletons, "result": animation.frames, "truth": truth}
-    chosen = moments(len(truth))
+    rows = {"skeleton": animation.skeletons, "result": animation.frames, "truth": clip.frames}
+    chosen = moments(len(clip.frames))
     reference = [animation.reference] * len(chosen)
     sheet = contact_sheet(
         [("reference", reference)]
