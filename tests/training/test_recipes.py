@@ -9,7 +9,7 @@ from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
 from quickstep.training.recipes import RECIPES, find_recipe, recipe_names
-from quickstep.training.runs import run_recipe
+from quickstep.training.runs import export_recipe, recipe_of_run, run_recipe
 
 CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
 TOY = {
@@ -69,6 +69,14 @@ def test_the_chain_ends_in_a_model_that_runs(runs):
     )
     assert latents.shape == (1, 3, channels, 8, 8)
     assert latents.isfinite().all()
+
+
+def test_an_export_knows_the_fields_that_were_changed(runs):
+    assert recipe_of_run("vae_lab", runs / "vae_lab").widths == (8, 8, 8)
+    before = load_model(runs / "unianimate_lab").network.state_dict()
+    again = load_model(export_recipe("unianimate_lab", run_folder=runs / "unianimate_lab"))
+    after = again.network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_previews_are_pictures(runs):

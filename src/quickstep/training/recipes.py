@@ -31,8 +31,8 @@ class AutoencoderRecipe:
     data: DancerData
     widths: tuple[int, ...]
     latent_channels: int
-    batch_size: int = 4
-    crop: int = 64
+    batch_size: int = 1
+    crop: int = 32
     method: ReconstructionConfig = ReconstructionConfig()
     train: TrainConfig
 
@@ -69,7 +69,7 @@ class ClipMix:
     """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
 
     lengths: tuple[int, ...] = (4, 8, 16)
-    clips: tuple[int, ...] = (12, 6, 3)
+    clips: tuple[int, ...] = (8, 4, 2)
     shares: tuple[float, ...] = (0.5, 0.3, 0.2)
     any_reference: float = 0.5
 
@@ -153,7 +153,7 @@ class _Sizes:
 _DANCER = _Sizes(
     data=DancerData(num_clips=2000, num_frames=16, size=128, preset="plain", cell=8),
     widths=(16, 32, 64, 128),
-    latent_channels=8,
+    latent_channels=16,
     clips=ClipMix(),
     steps={"vae": 3000, "clip": 1500, "unianimate": 4000, "dancelcm": 600},
 )
@@ -194,7 +194,7 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             method=DenoisingConfig(person_weight=1.0),
             train=TrainConfig(
                 num_steps=sizes.steps["unianimate"],
-                learning_rate=1e-3,
+                learning_rate=6e-4,
                 warmup_steps=100,
                 weight_decay=0.01,
                 **shared,

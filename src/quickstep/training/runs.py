@@ -8,7 +8,7 @@ Everything lives under one folder (``runs`` unless told otherwise)::
 """
 
 import copy
-import logging
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
-from quickstep.config import digest, to_dict, with_changes
+from quickstep.config import digest, from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
 from quickstep.data.dancer.seeds import VALIDATION_START
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
@@ -46,8 +46,6 @@ from quickstep.training.recipes import (
     find_recipe,
 )
 from quickstep.training.trainer import TrainResult, train
-
-_LOG = logging.getLogger(__name__)
 
 
 def run_recipe(
@@ -97,9 +95,23 @@ def run_recipe(
 def export_recipe(name: str, *, run_folder: str | Path | None = None) -> Path:
     """Exports the latest checkpoint of a run, finished or not, and returns the model's folder."""
     folder = Path(run_folder) if run_folder else Path("runs") / name
-    run = _Run(name=name, recipe=find_recipe(name), folder=folder)
+    run = _Run(name=name, recipe=recipe_of_run(name, folder), folder=folder)
     run.build()
     return run.export()
+
+
+def recipe_of_run(name: str, folder: Path) -> Recipe:
+    """The recipe a run was started with, its changed fields included.
+
+    Raises:
+        ValueError: the folder holds no run.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no run: it has no config.json")
+    noted = json.loads(path.read_text())
+    values = {**noted["settings"], "train": noted["train"]}
+    return from_dict(type(find_recipe(name)), values)
 
 
 class _Run:
