@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -22,13 +24,12 @@ def recorded(shared):
         for key, value in tensors.items()
         if key.startswith("sd/")
     }
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(32, 64, 128, 128),
-        layers_per_block=2,
-        latent_channels=4,
-    ).eval()
+    levels: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (32, 64, 128, 128),
+    }
+    vae = AutoencoderKL(**levels, layers_per_block=2, latent_channels=4).eval()
     vae.load_state_dict(convert_ldm_vae_checkpoint(state, vae.config))
     return vae, tensors
 
@@ -78,7 +79,7 @@ def test_scaling_factor_and_shift_are_undone(vae):
 
 
 def test_output_is_float_whatever_the_weights(vae):
-    half = small_autoencoder(size=16, widths=(8, 8)).to(torch.bfloat16)
+    half = small_autoencoder(size=16, widths=(8, 8)).to(dtype=torch.bfloat16)
     latents = encode_video(half, torch.zeros(1, 1, 3, 8, 8))
     assert latents.dtype == torch.float32
     assert decode_latents(half, latents).dtype == torch.float32

@@ -35,7 +35,7 @@ def enlivened(**changes):
     for weight in network.parameters():
         if weight.abs().max() == 0:
             nn.init.normal_(weight, std=0.2)
-    network.set_empty_text(torch.randn(1, network.config.num_text_tokens, 12))
+    network.set_empty_text(torch.randn_like(network.empty_text))
     return network
 
 

@@ -1,6 +1,7 @@
 """Videos to latents and back, by diffusers' AutoencoderKL at any size."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -42,8 +43,8 @@ def encode_video(
         noise = torch.randn(z.shape, generator=generator, device=generator.device)
         std = torch.cat([posterior.std for posterior in posteriors]).float()
         z = z + std * noise.to(z.device)
-    shift = vae.config.shift_factor or 0.0
-    return ((z - shift) * vae.config.scaling_factor).unflatten(0, video.shape[:2])
+    shift, scale = _shift_and_scale(vae)
+    return ((z - shift) * scale).unflatten(0, video.shape[:2])
 
 
 def decode_latents(
@@ -62,8 +63,8 @@ def decode_latents(
     Raises:
         ValueError: `chunk` is not positive.
     """
-    shift = vae.config.shift_factor or 0.0
-    z = (latents / vae.config.scaling_factor + shift).flatten(0, 1)
+    shift, scale = _shift_and_scale(vae)
+    z = (latents / scale + shift).flatten(0, 1)
     frames = [vae.decode(part.to(vae.dtype), return_dict=False)[0] for part in _chunks(z, chunk)]
     return torch.cat(frames).float().clamp(-1, 1).unflatten(0, latents.shape[:2])
 
@@ -99,10 +100,13 @@ def small_autoencoder(
             raise ValueError(
                 f"widths must be multiples of norm_num_groups={norm_num_groups}: got {width}"
             )
+    levels: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * len(widths),
+        "up_block_types": ("UpDecoderBlock2D",) * len(widths),
+        "block_out_channels": tuple(widths),
+    }
     vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        block_out_channels=tuple(widths),
+        **levels,
         layers_per_block=1,
         latent_channels=latent_channels,
         norm_num_groups=norm_num_groups,
@@ -118,3 +122,8 @@ def _chunks(frames: Tensor, chunk: int) -> Sequence[Tensor]:
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1 frame: got {chunk}")
     return frames.split(chunk)
+
+
+def _shift_and_scale(vae: AutoencoderKL) -> tuple[float, float]:
+    config: Any = vae.config
+    return config.shift_factor or 0.0, config.scaling_factor

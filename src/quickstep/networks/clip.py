@@ -26,6 +26,7 @@ def image_embedding(
         float32, one token to a picture.
     """
     side = encoder.config.image_size
+    assert isinstance(side, int)
     pixels = functional.interpolate(
         image.float() * 0.5 + 0.5, size=(side, side), mode="bilinear", antialias=True
     )

@@ -13,7 +13,9 @@ class Stem(nn.Conv2d):
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__(in_channels, width, 3, padding=1)
 
-    def forward(self, input: Float[Tensor, "b f c h w"], guide: Guide) -> Tensor:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, input: Float[Tensor, "b f c h w"], guide: Guide
+    ) -> Tensor:
         """Convolves every frame."""
         return super().forward(input.flatten(0, 1)).unflatten(0, input.shape[:2])
 
@@ -123,11 +125,11 @@ class ResBlock(nn.Module):
         return self.temopral_conv(hidden.unflatten(0, x.shape[:2]))
 
 
-class Stage(nn.Sequential):
+class Stage(nn.ModuleList):
     """Layers run one after the other, each told the guide."""
 
-    def forward(self, input: Tensor, guide: Guide) -> Tensor:
+    def forward(self, x: Float[Tensor, "b f c h w"], guide: Guide) -> Tensor:
         """Runs them."""
         for layer in self:
-            input = layer(input, guide)
-        return input
+            x = layer(x, guide)
+        return x

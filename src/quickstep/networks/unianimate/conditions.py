@@ -97,42 +97,44 @@ class UniAnimateFeatures:
         )
 
 
-class PictureEncoder(nn.Sequential):
-    """Pictures in [0, 1] to condition maps of an eighth of their size.
+class PictureEncoder(nn.ModuleList):
+    """Pictures in [0, 1] to condition maps, 8 pixels (or 4) to a cell of the map.
 
-    Convolution, SiLU, mean pooling to 4 pixels to a latent cell, then two strided convolutions.
-    The pooling is upstream's adaptive one; for pictures of 8 pixels to a cell it is 2 x 2.
+    Convolution, SiLU, mean pooling to 4 pixels to a cell, then two strided convolutions. The
+    pooling is upstream's adaptive one: 2 x 2 for pictures of 8 pixels to a cell.
     """
 
     def __init__(self, *, hidden: int, out_channels: int) -> None:
+        # The checkpoint counts the layers between the convolutions too.
         super().__init__(
-            nn.Conv2d(3, hidden, 3, padding=1),
-            nn.SiLU(),
-            nn.AvgPool2d(2),
-            nn.Conv2d(hidden, hidden, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(hidden, out_channels, 3, stride=2, padding=1),
+            [
+                nn.Conv2d(3, hidden, 3, padding=1),
+                nn.SiLU(),
+                nn.Identity(),
+                nn.Conv2d(hidden, hidden, 3, stride=2, padding=1),
+                nn.SiLU(),
+                nn.Conv2d(hidden, out_channels, 3, stride=2, padding=1),
+            ]
         )
 
     def forward(
-        self, input: Float[Tensor, "b 3 H W"], *, size: tuple[int, int]
+        self, pictures: Float[Tensor, "b 3 H W"], *, size: tuple[int, int]
     ) -> Float[Tensor, "b c h w"]:
         """Encodes pictures to maps of `size` (height, width) in latent cells.
 
         Raises:
             ValueError: the picture is not a whole multiple of 4 pixels to a cell.
         """
-        height, width = input.shape[-2:]
+        height, width = pictures.shape[-2:]
         ratio = height // (4 * size[0])
         if ratio < 1 or (height, width) != (4 * size[0] * ratio, 4 * size[1] * ratio):
             raise ValueError(
                 f"pose pictures must have 8 (or 4) pixels to a latent cell: got {width}x{height} "
                 f"pixels for {size[1]}x{size[0]} cells"
             )
-        hidden = functional.silu(self[0](input.contiguous(memory_format=torch.channels_last)))
-        if ratio > 1:
-            hidden = functional.avg_pool2d(hidden, ratio)
-        return self[5](functional.silu(self[3](hidden)))
+        first, activation, _, second, _, third = self
+        hidden = functional.avg_pool2d(activation(first(pictures)), ratio)
+        return third(activation(second(hidden)))
 
 
 class LatentEncoder(nn.Sequential):

@@ -1,10 +1,11 @@
 """UniAnimate's denoiser: a U-Net over the frames of a clip, the reference being frame 0."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import FrozenDict, register_to_config
+from diffusers.configuration_utils import register_to_config
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -92,7 +93,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = False
-        _check_widths(self.config)
+        _check_widths(self._shape)
         embedding = 4 * width
         self.time_embed = nn.Sequential(
             nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
@@ -106,8 +107,12 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         self.register_buffer("empty_text", empty, persistent=False)
         self.empty_text: Tensor
 
+    @property
+    def _shape(self) -> Any:
+        return self.config  # By name, where diffusers declares a plain dict.
+
     def _add_condition_encoders(self) -> None:
-        config = self.config
+        config = self._shape
         image_width = config.image_width or config.context_width
         self.pre_image_condition = nn.Sequential(
             nn.Linear(image_width, config.context_width),
@@ -128,7 +133,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         self.randomref_embedding_after2 = FrameMixer(whole)
 
     def _layers(self, in_channels: int, out_channels: int, *, attend: bool) -> list[nn.Module]:
-        config = self.config
+        config = self._shape
         layers: list[nn.Module] = [
             ResBlock(
                 in_channels,
@@ -150,7 +155,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         return layers
 
     def _add_levels(self) -> None:
-        config = self.config
+        config = self._shape
         widths = [config.width * multiplier for multiplier in config.multipliers]
         attends = [0.5**level in tuple(config.attn_scales) for level in range(len(widths))]
         last = len(widths) - 1
@@ -161,10 +166,11 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             head_dim=config.head_dim,
             groups=config.norm_num_groups,
         )
-        down, skips, channels = [Stage(stem, first)], [config.width], config.width
+        down: list[nn.Module] = [Stage([stem, first])]
+        skips, channels = [config.width], config.width
         for level, width in enumerate(widths):
             for _ in range(config.num_res_blocks):
-                down.append(Stage(*self._layers(channels, width, attend=attends[level])))
+                down.append(Stage(self._layers(channels, width, attend=attends[level])))
                 channels = width
                 skips.append(channels)
             if level < last:
@@ -173,8 +179,8 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
                 skips.append(channels)
         self.input_blocks = nn.ModuleList(down)
         self.middle_block = Stage(
-            *self._layers(channels, channels, attend=True),
-            *self._layers(channels, channels, attend=False),
+            self._layers(channels, channels, attend=True)
+            + self._layers(channels, channels, attend=False)
         )
         up: list[Stage] = []
         for level in reversed(range(len(widths))):
@@ -183,7 +189,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
                 channels = widths[level]
                 if level > 0 and number == config.num_res_blocks:
                     layers.append(Upsample(channels))
-                up.append(Stage(*layers))
+                up.append(Stage(layers))
         self.output_blocks = nn.ModuleList(up)
 
     def set_empty_text(self, tokens: Float[Tensor, "1 n d"]) -> None:
@@ -232,9 +238,9 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         if conditions.reference is not None:
             height, width = conditions.reference.shape[-2:]
         else:
-            width, height = (side // 8 for side in size or self.config.resolution)
+            width, height = (side // 8 for side in size or self._shape.resolution)
         concat = self.empty_text.new_zeros(
-            batch, num_frames, self.config.condition_channels, height, width
+            batch, num_frames, self._shape.condition_channels, height, width
         )
         if conditions.first_frame is not None:
             concat = concat + self._maps("local_image_embedding", conditions.first_frame, concat)
@@ -244,7 +250,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             tokens=self._tokens(conditions.image, batch=batch),
             concat=concat,
             reference=self._reference(conditions, concat),
-            num_text_tokens=self.config.num_text_tokens,
+            num_text_tokens=self._shape.num_text_tokens,
         )
 
     def _maps(self, name: str, pictures: Tensor, like: Tensor) -> Tensor:
@@ -255,14 +261,14 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
     def _tokens(self, image: Tensor | None, *, batch: int) -> Tensor:
         text = self.empty_text.expand(batch, -1, -1)
         if image is None:
-            shape = (batch, self.config.num_image_tokens, self.config.context_width)
+            shape = (batch, self._shape.num_image_tokens, self._shape.context_width)
             return torch.cat([text, text.new_zeros(shape)], dim=1)
-        tokens = self.pre_image_condition(image).unflatten(-1, (self.config.num_image_tokens, -1))
+        tokens = self.pre_image_condition(image).unflatten(-1, (self._shape.num_image_tokens, -1))
         return torch.cat([text, tokens.flatten(1, 2)], dim=1)
 
     def _reference(self, conditions: UniAnimateConditions, like: Tensor) -> Tensor:
         if conditions.reference is None:
-            channels = self.config.in_channels + self.config.condition_channels
+            channels = self._shape.in_channels + self._shape.condition_channels
             return like.new_zeros(len(like), channels, *like.shape[-2:])
         maps = self.randomref_embedding2(conditions.reference)
         reference = self.randomref_embedding_after2(maps[:, None])
@@ -283,10 +289,10 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             ValueError: the features are of another number of frames or another size, or the
                 levels cannot halve that size.
         """
-        _check_fit(noisy, features.concat, levels=len(self.config.multipliers))
+        _check_fit(noisy, features.concat, levels=len(self._shape.multipliers))
         x = torch.cat([noisy.to(features.concat.dtype), features.concat], dim=2)
         x = torch.cat([features.reference[:, None], x], dim=1)
-        sinusoid = time_embedding(t, self.config.width).to(x.dtype)
+        sinusoid = time_embedding(t, self._shape.width).to(x.dtype)
         guide = Guide(self.time_embed(sinusoid), features.tokens)
         skips = []
         for stage in self.input_blocks:
@@ -299,6 +305,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
 
     def _run(self, stage: nn.Module, x: Tensor, *, guide: Guide) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
+            assert self._gradient_checkpointing_func is not None
             return self._gradient_checkpointing_func(stage, x, guide)
         return stage(x, guide)
 
@@ -348,7 +355,7 @@ def _check_fit(noisy: Tensor, concat: Tensor, *, levels: int) -> None:
         )
 
 
-def _check_widths(config: FrozenDict) -> None:
+def _check_widths(config: Any) -> None:
     if not config.multipliers:
         raise ValueError("multipliers must name at least one level: got none")
     for multiplier in config.multipliers:
