@@ -107,7 +107,7 @@ class ClipBatches:
 
     prepared: PreparedSet
     lengths: tuple[int, ...] = (4, 8, 16)
-    clips: tuple[int, ...] = (12, 6, 3)
+    clips: tuple[int, ...] = (8, 4, 2)
     shares: tuple[float, ...] = (0.5, 0.3, 0.2)
     seed: int = 0
     any_reference: float = 0.5

@@ -69,7 +69,7 @@ class ClipMix:
     """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
 
     lengths: tuple[int, ...] = (4, 8, 16)
-    clips: tuple[int, ...] = (8, 4, 2)
+    clips: tuple[int, ...] = (4, 2, 1)
     shares: tuple[float, ...] = (0.5, 0.3, 0.2)
     any_reference: float = 0.5
 

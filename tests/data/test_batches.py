@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from quickstep.data.batches import (
+    ClipBatches,
+    PersonBatches,
+    PictureBatches,
+    box_mask,
+    cropped,
+    mirrored,
+)
+from quickstep.data.prepared import PreparedSet
+
+CLIPS, FRAMES, SIZE, CELLS = 6, 9, 16, 4
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> PreparedSet:
+    """A set whose every number says which clip and frame it is of."""
+    folder: Path = tmp_path_factory.mktemp("set")
+    clip, frame = np.mgrid[:CLIPS, :FRAMES]
+    name = (10 * clip + frame).astype(np.uint8)
+
+    def filled(*shape: int) -> np.ndarray:
+        return np.broadcast_to(
+            name.reshape(CLIPS, FRAMES, *[1] * len(shape)), (CLIPS, FRAMES, *shape)
+        )
+
+    np.save(folder / "frames.npy", filled(SIZE, SIZE, 3))
+    np.save(folder / "poses.npy", filled(SIZE, SIZE, 3))
+    np.save(folder / "person.npy", filled(CELLS, CELLS))
+    np.save(folder / "boxes.npy", np.tile(np.float32([2, 3, 6, 9]), (CLIPS, FRAMES, 1)))
+    np.save(folder / "latents.npy", filled(2, CELLS, CELLS).astype(np.float16))
+    np.save(folder / "images.npy", filled(5).astype(np.float16))
+    return PreparedSet(folder)
+
+
+@pytest.fixture
+def all_batches(prepared):
+    return [
+        PictureBatches(prepared, 2, crop=8),
+        PersonBatches(prepared, 3),
+        ClipBatches(prepared, lengths=(2, 4), clips=(3, 2), shares=(1.0, 1.0)),
+    ]
+
+
+def test_a_batch_is_a_pure_function_of_its_number(all_batches):
+    for batches in all_batches:
+        for index in (0, 7):
+            once, again = batches.batch(index), batches.batch(index)
+            assert all(torch.equal(once[name], again[name]) for name in once)
+        assert any(
+            not torch.equal(batches.batch(0)[name], batches.batch(index)[name])
+            for index in range(1, 4)
+            for name in batches.batch(0)
+            if batches.batch(0)[name].shape == batches.batch(index)[name].shape
+        )
+
+
+def test_everything_of_a_clip_belongs_together(prepared):
+    batches = ClipBatches(prepared, lengths=(3,), clips=(4,), shares=(1.0,), any_reference=0.5)
+    for index in range(20):
+        batch = batches.batch(index)
+        moments = batch["latents"][:, :, 0, 0, 0]
+        assert torch.equal(batch["pose"][..., 0, 0, 0].float(), moments)
+        clip = moments // 10
+        assert (clip == clip[:, :1]).all()
+        assert torch.equal(batch["reference"][:, 0, 0, 0] // 10, clip[:, 0])
+        assert torch.equal(batch["reference"][:, 0, 0, 0], batch["image"][:, 0, 0])
+        assert torch.equal(batch["reference_pose"][:, 0, 0, 0].float(), batch["image"][:, 0, 0])
+        steps = moments.diff(dim=1)
+        assert (steps > 0).all()
+        assert (steps == steps[:, :1]).all()
+        assert (moments % 10 >= 1).all()
+
+
+def test_the_prepared_reference_is_frame_0(prepared):
+    batches = ClipBatches(prepared, lengths=(3,), clips=(4,), shares=(1.0,), any_reference=0.0)
+    assert (batches.batch(0)["reference"] % 10 == 0).all()
+
+
+def test_persons_of_a_batch_differ_and_their_pictures_too(prepared):
+    batch = PersonBatches(prepared, 6).batch(3)
+    names = (batch["first"][:, 0, 8, 8] + 1) * 127.5
+    assert len({round(float(name)) // 10 for name in names}) == 6
+
+
+def test_crops_have_as_many_pixels_as_whole_pictures(prepared):
+    shapes = {
+        tuple(PictureBatches(prepared, 2, crop=8).batch(index)["pictures"].shape)
+        for index in range(30)
+    }
+    assert shapes == {(2, 3, SIZE, SIZE), (8, 3, 8, 8)}
+
+
+def test_boxes_follow_their_pictures():
+    boxes = torch.tensor([[2.0, 3.0, 6.0, 9.0]])
+    mask = box_mask(boxes, size=16)
+    assert mask.sum() == 4 * 6
+    assert mask[0, 0, 3, 2] == 1
+    flipped, mirrored_boxes = mirrored(mask.expand(-1, 3, -1, -1), boxes)
+    assert torch.equal(flipped[:, :1], box_mask(mirrored_boxes, size=16))
+    corner = cropped(mask, np.array([[3, 2]]), size=4)
+    assert corner.all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lengths": (2, 4), "clips": (1,), "shares": (1.0,)}, "2, 1 and 1"),
+        ({"lengths": (9,), "clips": (1,), "shares": (1.0,)}, "at most the set's 8 frames: got 9"),
+    ],
+)
+def test_mixes_that_do_not_fit_are_refused(prepared, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ClipBatches(prepared, **settings)
