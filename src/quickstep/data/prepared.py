@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quickstep.conditions.drawing import draw_skeletons
-from quickstep.conditions.skeleton import Poses
 from quickstep.data.dancer import DancerClip, DancerSeeds, render_clips
+from quickstep.data.dancer_poses import dancer_poses, dancer_reference_pose
 from quickstep.networks.autoencoder import encode_video
 from quickstep.networks.clip import image_embedding
 
@@ -208,19 +208,15 @@ def video_to_pictures(video: Tensor) -> UInt8[Tensor, "*b H W 3"]:
 
 
 def _clip_rows(clip: DancerClip, data: DancerData) -> dict[str, np.ndarray]:
-    keypoints = torch.cat([clip.reference_keypoints[None], clip.keypoints]).cpu().numpy()
-    visible = torch.cat([clip.reference_visible[None], clip.visible]).cpu().numpy()
-    poses = Poses(
-        keypoints=keypoints,
-        scores=visible.astype(np.float32),
-        visible=visible,
-        size=(data.size, data.size),
-        fps=data.fps,
-    )
+    size = (data.size, data.size)
+    drawn = [
+        draw_skeletons(poses, size=size, stroke="scaled")
+        for poses in (dancer_reference_pose(clip), dancer_poses(clip))
+    ]
     mask = torch.cat([clip.reference_mask[None], clip.mask])
     return {
         "frames": torch.cat([clip.reference_rgb[None], clip.rgb]).cpu().numpy(),
-        "poses": draw_skeletons(poses, size=(data.size, data.size), stroke="scaled"),
+        "poses": np.concatenate(drawn),
         "person": cell_share(mask, data.cell).cpu().numpy(),
         "boxes": torch.cat([clip.reference_face_box[None], clip.face_box]).cpu().numpy(),
     }
