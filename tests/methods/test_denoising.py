@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from quickstep.diffusion.schedule import Schedule
-from quickstep.methods.denoising import Denoising, DenoisingConfig, stratified_times
+from quickstep.methods.denoising import (
+    Denoising,
+    DenoisingConfig,
+    min_snr_weight,
+    stratified_times,
+)
 from quickstep.teachers.unianimate import unianimate_conditions
 
 
@@ -45,6 +50,17 @@ def test_person_weight_of_an_even_picture_changes_nothing(network, clip_batch):
         for weight in (0.0, 3.0)
     )
     assert weighted == pytest.approx(plain, rel=1e-5)
+
+
+def test_min_snr_at_1_is_the_error_of_the_clean_estimate():
+    schedule = Schedule.scaled_linear().with_zero_terminal_snr()
+    t = torch.tensor([0, 300, 999])
+    weight = min_snr_weight(t, gamma=1.0, schedule=schedule)
+    torch.testing.assert_close(weight, schedule.sigma(t).square().float())
+    champ = min_snr_weight(t, gamma=5.0, schedule=schedule)
+    snr = schedule.kappa(t).square()
+    torch.testing.assert_close(champ, (snr.add(1).clamp(max=5) / (snr + 1)).float())
+    assert champ[-1] == weight[-1] == 1
 
 
 def test_times_are_one_in_each_stratum(generator):

@@ -191,10 +191,10 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             data=sizes.data,
             encoders=(f"vae_{name}", f"clip_{name}"),
             clips=sizes.clips,
-            method=DenoisingConfig(person_weight=1.0),
+            method=DenoisingConfig(person_weight=1.0, min_snr=1.0),
             train=TrainConfig(
                 num_steps=sizes.steps["unianimate"],
-                learning_rate=6e-4,
+                learning_rate=5e-4,
                 warmup_steps=100,
                 weight_decay=0.01,
                 **shared,
