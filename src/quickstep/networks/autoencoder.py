@@ -65,7 +65,8 @@ def decode_latents(
     """
     shift, scale = _shift_and_scale(vae)
     z = (latents / scale + shift).flatten(0, 1)
-    frames = [vae.decode(part.to(vae.dtype), return_dict=False)[0] for part in _chunks(z, chunk)]
+    decode: Any = vae.decode
+    frames = [decode(part.to(vae.dtype), return_dict=False)[0] for part in _chunks(z, chunk)]
     return torch.cat(frames).float().clamp(-1, 1).unflatten(0, latents.shape[:2])
 
 

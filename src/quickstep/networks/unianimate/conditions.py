@@ -133,6 +133,8 @@ class PictureEncoder(nn.ModuleList):
                 f"pixels for {size[1]}x{size[0]} cells"
             )
         first, activation, _, second, _, third = self
+        # Few channels at many pixels: channels-last takes half the time.
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
         hidden = functional.avg_pool2d(activation(first(pictures)), ratio)
         return third(activation(second(hidden)))
 
