@@ -80,7 +80,7 @@ def test_scaling_factor_and_shift_are_undone(vae):
 
 def test_output_is_float_whatever_the_weights(vae):
     half = small_autoencoder(size=16, widths=(8, 8))
-    half.to(dtype=torch.bfloat16)
+    half.to(dtype=torch.bfloat16)  # pyright: ignore[reportCallIssue]
     latents = encode_video(half, torch.zeros(1, 1, 3, 8, 8))
     assert latents.dtype == torch.float32
     assert decode_latents(half, latents).dtype == torch.float32
