@@ -29,7 +29,7 @@ def test_copying_the_reference_is_the_unit_of_moved_error(prepared):
 
 def test_the_truth_is_perfect(prepared):
     for frames in prepared.frames:
-        video = torch.from_numpy(frames).movedim(-1, 1).float() / 255
+        video = torch.from_numpy(np.array(frames)).movedim(-1, 1).float() / 255
         person = torch.ones(3, 16, 16, dtype=torch.bool)
         score = clip_scores(video[1:], video[1:], video[0], person)
         assert score["moved_share"] == 0

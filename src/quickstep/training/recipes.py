@@ -5,6 +5,7 @@ frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat with sever
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
@@ -24,6 +25,8 @@ class AutoencoderRecipe:
         latent_channels: channels of the latents.
         batch_size: whole pictures a step, or crops of as many pixels.
         crop: side of the crops in pixels.
+        part: what learns; with ``decoder`` the latents stay as they are, so that a better decoder
+            can be put into models that were trained on them.
         method: the loss.
         train: the loop.
     """
@@ -33,6 +36,7 @@ class AutoencoderRecipe:
     latent_channels: int
     batch_size: int = 1
     crop: int = 32
+    part: Literal["all", "decoder"] = "all"
     method: ReconstructionConfig = ReconstructionConfig()
     train: TrainConfig
 

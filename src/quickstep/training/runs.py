@@ -183,6 +183,9 @@ class _Run:
             latent_channels=recipe.latent_channels,
         ).to(self.device)
         self.network = self._started(network, part="vae")
+        if recipe.part == "decoder":
+            network.encoder.requires_grad_(False)
+            network.quant_conv.requires_grad_(False)  # type: ignore[union-attr]
         batches = PictureBatches(
             self.rendered(recipe.data), recipe.batch_size, recipe.train.seed, crop=recipe.crop
         )
