@@ -23,10 +23,12 @@ class Candidates:
     Attributes:
         places: pixels; the middle of the first pixel is at a half.
         quality: up to 1, how much of a joint's disc is to be seen there.
+        cost: what speaks against each, 0 when nothing does.
     """
 
     places: Float[np.ndarray, "n 2"]
     quality: Float[np.ndarray, " n"]
+    cost: Float[np.ndarray, " n"] | float = 0.0
 
 
 def joint_candidates(layers: Layers, *, radius: float, num_joints: int) -> list[Candidates]:
@@ -36,7 +38,7 @@ def joint_candidates(layers: Layers, *, radius: float, num_joints: int) -> list[
     discs = {
         colour: _discs(layers, colour, pixels.get(colour), disc) for colour in set(JOINT_CLASS)
     }
-    ends = _limb_ends(layers, num_joints=num_joints)
+    ends = _limb_ends(layers, radius=radius, num_joints=num_joints)
     found = []
     for joint in range(num_joints):
         places, quality = discs[JOINT_CLASS[joint]]
@@ -54,7 +56,7 @@ def disc_kernel(radius: float) -> Float[np.ndarray, "h w"]:
     """A filled circle as drawn, its values summing to one."""
     reach = int(np.ceil(radius))
     offsets = np.arange(-reach, reach + 1)
-    inside = offsets[:, None] ** 2 + offsets[None, :] ** 2 <= (radius + 0.3) ** 2
+    inside = offsets[:, None] ** 2 + offsets[None, :] ** 2 <= (radius + 0.05) ** 2
     return inside / inside.sum()
 
 
@@ -64,9 +66,13 @@ def joint_radius(layers: Layers) -> float:
     for colour, pixels in _pixels_by_class(layers.joint).items():
         if colour in (0, 12):  # hidden by the face; the same blue as hands
             continue
-        for _, _, width, height, area in _pieces(pixels):
-            if area >= 4 and max(width, height) <= 1.4 * min(width, height):
-                radii.append(float(np.sqrt(area / np.pi)))
+        round_ones = [
+            area
+            for _, _, width, height, area in _pieces(pixels)
+            if max(width, height) <= 1.4 * min(width, height)
+        ]
+        if round_ones:  # smaller ones are bits of a hand's bones
+            radii.append(float(np.sqrt(max(round_ones) / np.pi)))
     return float(np.median(radii)) if len(radii) >= 3 else 0.0
 
 
@@ -80,7 +86,7 @@ def _pixels_by_class(classes: UInt8[np.ndarray, "H W"]) -> dict[int, Int[np.ndar
 
 def _pieces(pixels: Int[np.ndarray, "n 2"]) -> list[tuple[int, int, int, int, int]]:
     """Left, top, width, height and area of each connected piece, the largest first."""
-    (top, left), (bottom, right) = pixels.min(axis=0), pixels.max(axis=0)
+    (top, left), (bottom, right) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
     mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
     mask[pixels[:, 0] - top, pixels[:, 1] - left] = 1
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -131,13 +137,13 @@ def _around_peak(
     return rows[near], columns[near]
 
 
-def _limb_ends(layers: Layers, *, num_joints: int) -> list[list[np.ndarray]]:
+def _limb_ends(layers: Layers, *, radius: float, num_joints: int) -> list[list[np.ndarray]]:
     """For each joint, the ends of the visible parts of its limbs."""
     ends: list[list[np.ndarray]] = [[] for _ in range(num_joints)]
     pixels = _pixels_by_class(layers.limb)
     for (start, end), colour in zip(LIMBS[: num_joints - 1], LIMB_CLASS, strict=False):
         points = _large_pieces(pixels.get(colour))
-        if len(points) < 6:
+        if len(points) < max(6.0, radius**2):
             continue
         middle = points.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov((points - middle).T))
@@ -172,7 +178,7 @@ def limb_support(
     starts: Float[np.ndarray, "n 2"],
     ends: Float[np.ndarray, "m 2"],
     *,
-    black_cost: float = 1.5,
+    black_cost: float,
 ) -> Float[np.ndarray, "n m"]:
     """How well each pair of places is joined by a limb: 1 when its colour is seen all along.
 

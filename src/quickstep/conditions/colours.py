@@ -38,12 +38,14 @@ class Layers:
         joint: colour class of bright pixels (joints, hands' bones and points), else `NONE`.
         limb: colour class of darker pixels away from bright ones, else `NONE`.
         bright: joints, hands and face: whatever is drawn over the limbs.
+        unsaturated: grey or white.
         black: nothing is drawn there.
     """
 
     joint: UInt8[np.ndarray, "H W"]
     limb: UInt8[np.ndarray, "H W"]
     bright: Bool[np.ndarray, "H W"]
+    unsaturated: Bool[np.ndarray, "H W"]
     black: Bool[np.ndarray, "H W"]
 
     @classmethod
@@ -64,5 +66,6 @@ class Layers:
             joint=np.where(bright & coloured, classes, none),
             limb=np.where(dim & coloured, classes, none),
             bright=bright,
+            unsaturated=~coloured & (saturation < _PALE_ABOVE * 255),
             black=value < _BLACK_BELOW,
         )

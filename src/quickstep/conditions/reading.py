@@ -1,10 +1,10 @@
 """Skeleton pictures back to keypoints, by the colours of joints and limbs."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from quickstep.conditions.candidates import (
     Candidates,
@@ -14,7 +14,18 @@ from quickstep.conditions.candidates import (
 )
 from quickstep.conditions.colours import Layers
 from quickstep.conditions.openpose import OpenPoses
-from quickstep.conditions.order import COCO_OF_JOINT, LEFT_TOES, LIMBS, NECK, NUM_KEYPOINTS
+from quickstep.conditions.order import (
+    COCO_OF_JOINT,
+    LEFT_HAND,
+    LEFT_TOES,
+    LIMBS,
+    NECK,
+    NUM_KEYPOINTS,
+    RIGHT_HAND,
+)
+from quickstep.conditions.reading_hands import SCORE as HAND_SCORE
+from quickstep.conditions.reading_hands import read_hands
+from quickstep.conditions.reading_head import with_hidden_head
 from quickstep.conditions.skeleton import PoseError, Poses
 
 NUM_JOINTS = 20
@@ -22,8 +33,28 @@ NUM_JOINTS = 20
 _LEAST_QUALITY = 0.2
 _ORPHAN_COST = 0.3
 _FOOT_COST = 0.4
+_LIMB_COST = 0.15
 _JUMP_COST = 0.3
+_BLACK_COST = 1.5
+_HEAD_BLACK_COST = 0.3  # nose and eyes under a face are known roughly
+_HEAD_LIMBS = range(13, 17)
 _NUM_PROBES = 5
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What is read from one picture; see `best_tree` and `read_hands`."""
+
+    places: Float[np.ndarray, "j 2"]
+    scores: Float[np.ndarray, " j"]
+    fit: float
+    hands: Float[np.ndarray, "2 21 2"]
+    hands_found: Bool[np.ndarray, " 2"]
+
+    @property
+    def known(self) -> Float[np.ndarray, "j 2"]:
+        """The places, not a number where a joint is missing."""
+        return np.where(self.scores[:, None] > 0, self.places, np.nan)
 
 
 @dataclass(frozen=True)
@@ -48,24 +79,28 @@ class _Reader:
                 "joint in DWPose's or UniAnimate's colours is seen"
             )
         readers = [cls(is_reversed=one, radius=radius) for one in (False, True)]
-        fits = [sum(one.joints(picture, None)[2] for picture in probes) for one in readers]
+        fits = [sum(one.read(picture, None).fit for picture in probes) for one in readers]
         return readers[int(np.argmax(fits))]
 
-    def joints(
+    def read(
         self, picture: UInt8[np.ndarray, "H W 3"], before: Float[np.ndarray, "j 2"] | None
-    ) -> tuple[Float[np.ndarray, "j 2"], Float[np.ndarray, " j"], float]:
-        """Places of the joints, how clearly each is seen (0: not at all), and the whole's fit."""
+    ) -> "_Reading":
+        """Joints and hands of one picture, near to where the joints were in the one before."""
         if self.is_reversed:
             picture = np.ascontiguousarray(picture[..., ::-1])
         layers, corner = _cropped(Layers.of(picture))
         candidates = joint_candidates(layers, radius=self.radius, num_joints=NUM_JOINTS)
+        candidates = with_hidden_head(layers, candidates, radius=self.radius)
         if before is not None:
             candidates = [
                 _with_memory(one, before[joint] - corner, reach=20 * self.radius)
                 for joint, one in enumerate(candidates)
             ]
         places, scores, fit = best_tree(layers, candidates)
-        return places + corner, scores, fit
+        hands, found = read_hands(layers, places, scores, radius=self.radius)
+        return _Reading(
+            places=places + corner, scores=scores, fit=fit, hands=hands + corner, hands_found=found
+        )
 
 
 def _cropped(layers: Layers) -> tuple[Layers, Float[np.ndarray, " 2"]]:
@@ -79,6 +114,7 @@ def _cropped(layers: Layers) -> tuple[Layers, Float[np.ndarray, " 2"]]:
         joint=layers.joint[part],
         limb=layers.limb[part],
         bright=layers.bright[part],
+        unsaturated=layers.unsaturated[part],
         black=layers.black[part],
     )
     return cropped, np.array([columns[0], rows[0]], dtype=np.float64)
@@ -87,12 +123,12 @@ def _cropped(layers: Layers) -> tuple[Layers, Float[np.ndarray, " 2"]]:
 def _with_memory(
     candidates: Candidates, before: Float[np.ndarray, " 2"], *, reach: float
 ) -> Candidates:
-    """Lowers the quality of places far from where the joint was in the frame before."""
+    """Counts it against a place to lie far from where the joint was in the frame before."""
     if np.isnan(before).any() or len(candidates.places) == 0:
         return candidates
     distance = np.hypot(*(candidates.places - before).T)
     jump = _JUMP_COST * np.minimum(distance / reach, 1.0)
-    return Candidates(places=candidates.places, quality=candidates.quality - jump)
+    return replace(candidates, cost=jump)
 
 
 def best_tree(
@@ -106,15 +142,21 @@ def best_tree(
     Returns:
         Places (0 where a joint is missing), scores from 0 (missing) to 1, and the total fit.
     """
-    value = [np.append(one.quality - _LEAST_QUALITY, 0.0) for one in candidates]
+    value = [np.append(one.quality - one.cost - _LEAST_QUALITY, 0.0) for one in candidates]
     choice: dict[int, np.ndarray] = {}
     support: dict[int, np.ndarray] = {}
     for limb in sorted(range(len(LIMBS)), key=lambda one: -_DEPTH[LIMBS[one][1]]):
         start, end = LIMBS[limb]
         pair = np.zeros((len(value[start]), len(value[end])))
         pair[-1, :-1] = -_ORPHAN_COST
-        seen = limb_support(layers, limb, candidates[start].places, candidates[end].places)
-        pair[:-1, :-1] = seen - (_FOOT_COST if end >= LEFT_TOES else 0.0)
+        seen = limb_support(
+            layers,
+            limb,
+            candidates[start].places,
+            candidates[end].places,
+            black_cost=_HEAD_BLACK_COST if limb in _HEAD_LIMBS else _BLACK_COST,
+        )
+        pair[:-1, :-1] = seen - (_FOOT_COST if end >= LEFT_TOES else _LIMB_COST)
         total = pair + value[end][None, :]
         choice[limb], support[limb] = total.argmax(axis=1), seen
         value[start] = value[start] + total.max(axis=1)
@@ -148,15 +190,16 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
 
     The order of the colour channels is found out. In each frame every joint has candidates
     (discs in its colour, ends of its limbs), and the best tree of joints and limbs is chosen.
-    Joints missing for a moment are interpolated. Face points are not read.
+    Joints missing for a moment are interpolated. Of a hand only its place, direction and size
+    can be read, and an open hand is given; face points are not read.
 
     Args:
         frames: RGB pictures of one size, lossless or from a video with half-resolution colours.
         fps: their rate.
 
     Returns:
-        Body, and feet where drawn. Scores tell how clearly a joint was seen; those of
-        interpolated joints are 0.1.
+        Body, feet where drawn, and hands. Scores tell how clearly a joint was seen; those of
+        hands are 0.3, of interpolated joints 0.1.
 
     Raises:
         PoseError: there is no frame, or these are not pictures of a skeleton on black.
@@ -166,17 +209,19 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
         raise PoseError("a skeleton video must have at least one frame: got 0")
     height, width = pictures[0].shape[:2]
     reader = _Reader.of(pictures)
-    body, scores = np.zeros((len(pictures), NUM_JOINTS, 2)), np.zeros((len(pictures), NUM_JOINTS))
-    before: np.ndarray | None = None
-    for number, picture in enumerate(pictures):
-        body[number], scores[number], _ = reader.joints(picture, before)
-        before = np.where(scores[number, :, None] > 0, body[number], np.nan)
+    readings: list[_Reading] = []
+    for picture in pictures:
+        readings.append(reader.read(picture, readings[-1].known if readings else None))
+    body = np.stack([one.places for one in readings])
+    scores = np.stack([one.scores for one in readings])
     if (scores[:, :14] > 0).sum(axis=1).mean() < 3:
         raise PoseError("not a skeleton on black: its colours are not DWPose's or UniAnimate's")
     if (scores[:, LEFT_TOES:] > 0).mean() < 0.5:  # DWPose draws no feet
         scores[:, LEFT_TOES:] = 0.0
     fill_gaps(body, scores, max_gap=max(2, round(fps / 4)))
-    return _assembled(body, scores, size=(width, height), fps=fps)
+    hands = np.stack([one.hands for one in readings])
+    found = np.stack([one.hands_found for one in readings])
+    return _assembled(body, scores, hands, found, size=(width, height), fps=fps)
 
 
 def fill_gaps(
@@ -197,6 +242,8 @@ def fill_gaps(
 def _assembled(
     body: Float[np.ndarray, "f j 2"],
     scores: Float[np.ndarray, "f j"],
+    hands: Float[np.ndarray, "f 2 21 2"],
+    found: Bool[np.ndarray, "f 2"],
     *,
     size: tuple[int, int],
     fps: float | int,
@@ -205,8 +252,8 @@ def _assembled(
     poses = OpenPoses(
         body=body,
         body_visible=scores > 0,
-        hands=np.zeros((num_frames, 2, 21, 2)),
-        hands_visible=np.zeros((num_frames, 2, 21), dtype=np.bool_),
+        hands=hands,
+        hands_visible=np.repeat(found[:, :, None], 21, axis=2),
         face=np.zeros((num_frames, 68, 2)),
         face_visible=np.zeros((num_frames, 68), dtype=np.bool_),
         size=size,
@@ -217,6 +264,8 @@ def _assembled(
         if coco >= 0:
             coco_scores[:, coco] = scores[:, joint]
     coco_scores[:, [17, 18]], coco_scores[:, [20, 21]] = scores[:, 18:19], scores[:, 19:20]
+    coco_scores[:, LEFT_HAND] = HAND_SCORE * found[:, :1]
+    coco_scores[:, RIGHT_HAND] = HAND_SCORE * found[:, 1:]
     return Poses(
         poses.keypoints, scores=coco_scores, visible=poses.visible, size=size, fps=float(fps)
     )
