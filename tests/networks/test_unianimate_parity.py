@@ -140,4 +140,4 @@ def test_full_size_outputs_are_the_recorded_ones(shared):
     for case, names in facts["cases"].items():
         with torch.no_grad():
             output = predict(network, inputs, names)
-        torch.testing.assert_close(output, tensors[case], atol=2e-3, rtol=0)
+        torch.testing.assert_close(output, tensors[case], atol=1e-4, rtol=0)
