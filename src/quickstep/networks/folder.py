@@ -30,6 +30,8 @@ from quickstep.diffusion.schedule import Schedule
 from quickstep.networks.unianimate import UniAnimateUNet
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "models"
+ALIASES = {"dancer": "dancer-unianimate"}
+"""The best student of all families has a name of its own."""
 SETTINGS_FILE = "quickstep.json"
 EMPTY_TEXT_FILE = "empty_text.safetensors"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -164,7 +166,8 @@ def built_in_models() -> list[str]:
     """Names of the models shipped inside the package."""
     if not BUILT_IN.is_dir():
         return []
-    return sorted(path.parent.name for path in BUILT_IN.glob(f"*/{SETTINGS_FILE}"))
+    found = {path.parent.name for path in BUILT_IN.glob(f"*/{SETTINGS_FILE}")}
+    return sorted(found | {alias for alias, name in ALIASES.items() if name in found})
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -179,7 +182,7 @@ def find_model(name_or_path: str | Path) -> Path:
     """
     name = str(name_or_path)
     local = Path(name).expanduser()
-    for folder in (BUILT_IN / name, local, local / "model"):
+    for folder in (BUILT_IN / ALIASES.get(name, name), local, local / "model"):
         if (folder / SETTINGS_FILE).is_file():
             return folder
     if local.exists():
