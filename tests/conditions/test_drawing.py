@@ -42,11 +42,12 @@ def test_dwpose_shoulders_are_red_and_unianimates_blue(dance: Poses):
 
 def test_only_dwpose_draws_the_face_and_only_unianimate_the_feet(dance: Poses):
     dance = dance[:1]
-    style: Style
-    for style, left_out in (("dwpose", FACE), ("unianimate", LEFT_FOOT)):
+    drawn_parts: list[tuple[Style, slice]] = [("dwpose", FACE), ("unianimate", LEFT_FOOT)]
+    for style, left_out in drawn_parts:
         drawn = draw_skeletons(dance, style=style)
         assert (drawn != draw_skeletons(hiding(dance, left_out), style=style)).any()
-    for style, absent in (("unianimate", FACE), ("dwpose", LEFT_FOOT)):
+    absent_parts: list[tuple[Style, slice]] = [("unianimate", FACE), ("dwpose", LEFT_FOOT)]
+    for style, absent in absent_parts:
         drawn = draw_skeletons(dance, style=style)
         np.testing.assert_array_equal(drawn, draw_skeletons(hiding(dance, absent), style=style))
 

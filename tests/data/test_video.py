@@ -107,7 +107,8 @@ def test_sound_is_taken_along_and_cut(tmp_path: Path, frames: np.ndarray, soundi
     assert video_info(tmp_path / "a.mp4").has_audio
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.audio[0]
-        assert float(stream.duration * stream.time_base) == pytest.approx(1.5, abs=0.03)
+        seconds = (stream.duration or 0) * (stream.time_base or 0)
+        assert float(seconds) == pytest.approx(1.5, abs=0.03)
         heard = np.concatenate([one.to_ndarray() for one in container.decode(audio=0)], axis=1)
     spectrum = np.abs(np.fft.rfft(heard[0]))
     assert np.argmax(spectrum) * 44100 / heard.shape[1] == pytest.approx(440, abs=2)

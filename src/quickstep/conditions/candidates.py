@@ -148,6 +148,8 @@ def _limb_ends(layers: Layers, *, radius: float, num_joints: int) -> list[list[n
         middle = points.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov((points - middle).T))
         along = (points - middle) @ axes[:, 1]
+        if np.ptp(along) < 5 * radius:  # where two limbs meet, their blurred colours mix
+            continue
         for reach in (along.min() - 1.0, along.max() + 1.0):
             place = middle + reach * axes[:, 1]
             ends[start].append(place)
