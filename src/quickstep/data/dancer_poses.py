@@ -41,9 +41,8 @@ def detected(
         size: pixels a side.
     """
     margin = FRAME_MARGIN * size
-    near = ((keypoints > -margin) & (keypoints < size + margin)).all(axis=2)
-    inside = ((keypoints >= 0) & (keypoints < size)).all(axis=2)
-    marked = near.copy()
+    inside = _within(keypoints, 0.0, size)
+    marked = _within(keypoints, -margin, size + margin)
     face = visible[:, FACE].mean(axis=1) >= _LEAST_OF_FACE
     marked[:, NOSE : RIGHT_EYE + 1] &= face[:, None] | visible[:, NOSE : RIGHT_EYE + 1].any(
         axis=1, keepdims=True
@@ -53,6 +52,12 @@ def detected(
         seen = visible[:, hand].mean(axis=1) >= _LEAST_OF_HAND
         marked[:, hand] = inside[:, hand] & seen[:, None]
     return marked
+
+
+def _within(
+    keypoints: Float[np.ndarray, "f 133 2"], low: float, high: float | int
+) -> Bool[np.ndarray, "f 133"]:
+    return np.asarray(((keypoints >= low) & (keypoints < high)).all(axis=2))
 
 
 def _poses(
