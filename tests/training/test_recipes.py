@@ -8,7 +8,7 @@ from quickstep.networks.folder import load_model
 from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
-from quickstep.training.recipes import RECIPES, find_recipe, recipe_names
+from quickstep.training.recipes import RECIPES, AutoencoderRecipe, find_recipe, recipe_names
 from quickstep.training.runs import export_recipe, recipe_of_run, run_recipe
 
 CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
@@ -49,7 +49,7 @@ def test_the_chain_ends_in_a_model_that_runs(runs):
     assert (teacher.settings.role, student.settings.role) == ("teacher", "student")
     assert student.settings.steps_best in student.settings.steps_allowed
     denoiser = Denoiser(student.network, student.schedule)
-    channels = student.vae.config.latent_channels
+    channels = student.network.config.in_channels
     features = denoiser.encode(
         UniAnimateConditions(
             image=torch.zeros(1, 1, 16),
@@ -72,7 +72,9 @@ def test_the_chain_ends_in_a_model_that_runs(runs):
 
 
 def test_an_export_knows_the_fields_that_were_changed(runs):
-    assert recipe_of_run("vae_lab", runs / "vae_lab").widths == (8, 8, 8)
+    recipe = recipe_of_run("vae_lab", runs / "vae_lab")
+    assert isinstance(recipe, AutoencoderRecipe)
+    assert recipe.widths == (8, 8, 8)
     before = load_model(runs / "unianimate_lab").network.state_dict()
     again = load_model(export_recipe("unianimate_lab", run_folder=runs / "unianimate_lab"))
     after = again.network.state_dict()

@@ -29,6 +29,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Bool, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import CLIPVisionModelWithProjection
 
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.dancer import DancerClip, DancerSeeds, render_clips
@@ -159,7 +160,7 @@ def encode_set(
     prepared: PreparedSet,
     *,
     vae: AutoencoderKL,
-    image_encoder: nn.Module,
+    image_encoder: CLIPVisionModelWithProjection,
     encoders: str,
     device: torch.device | str = "cpu",
     report: Report | None = None,
@@ -175,7 +176,9 @@ def encode_set(
         device: where the encoders run.
         report: progress.
     """
-    vae, image_encoder = vae.to(device).eval(), image_encoder.to(device).eval()
+    for encoder in (vae, image_encoder):
+        nn.Module.to(encoder, device)
+        encoder.eval()
     settings = {"encoders": encoders}
     stage = f"encoded-{encoders}"
     done = _rows_done(prepared.folder, None, stage=stage)

@@ -36,6 +36,7 @@ class Row:
         num_steps: steps of the model.
         guidance: guidance scale; 1 for none.
         times: the teacher's time grid.
+        bf16: run the network's products in bfloat16; the solver stays in float32.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     num_steps: int = 0
     guidance: float = 1.0
     times: TimeGrid = "trailing"
+    bf16: bool = False
 
 
 def clip_scores(
@@ -98,16 +100,17 @@ def row_videos(
         rows = np.arange(start, min(start + batch_size, len(prepared)))
         moments = np.tile(np.arange(1, num_frames + 1), (len(rows), 1))
         batch: dict[str, Any] = batches.clips_at(rows, moments, np.zeros(len(rows), int))
-        latents = draw_latents(
-            denoiser,
-            denoiser.encode(unianimate_conditions(batch)),
-            settings=model.settings,
-            shape=tuple(batch["latents"].shape),
-            num_steps=row.num_steps,
-            generator=[torch.Generator().manual_seed(seed + int(each)) for each in rows],
-            guidance=row.guidance,
-            times=row.times,
-        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=row.bf16):
+            latents = draw_latents(
+                denoiser,
+                denoiser.encode(unianimate_conditions(batch)),
+                settings=model.settings,
+                shape=tuple(batch["latents"].shape),
+                num_steps=row.num_steps,
+                generator=[torch.Generator().manual_seed(seed + int(each)) for each in rows],
+                guidance=row.guidance,
+                times=row.times,
+            )
         yield from decode_latents(model.vae, latents).add(1).div(2)
 
 

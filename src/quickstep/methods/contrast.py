@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import CLIPVisionModelWithProjection
 
 from quickstep.methods.protocol import Loss, PlainMethod
 from quickstep.networks.clip import image_embedding
@@ -30,8 +31,9 @@ class ContrastConfig:
 class Contrast(PlainMethod):
     """Symmetric InfoNCE between two pictures of each person of the batch."""
 
-    def __init__(self, encoder: nn.Module, config: ContrastConfig):
-        self.trainable = encoder
+    def __init__(self, encoder: CLIPVisionModelWithProjection, config: ContrastConfig):
+        self.trainable: nn.Module = encoder
+        self.encoder = encoder
         self.config = config
 
     def loss(
@@ -39,7 +41,7 @@ class Contrast(PlainMethod):
     ) -> Loss:
         """The loss of one batch: ``first`` and ``second`` (b 3 H W) show the same persons."""
         both = torch.cat([batch["first"], batch["second"]])
-        first, second = image_embedding(self.trainable, both)[:, 0].float().chunk(2)
+        first, second = image_embedding(self.encoder, both)[:, 0].float().chunk(2)
         similarity = cosine_similarity(first, second) / self.config.temperature
         labels = torch.arange(len(first), device=similarity.device)
         value = (

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstep.methods.protocol import Loss, PlainMethod
+from quickstep.networks.autoencoder import decoded, posterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Reconstruction(PlainMethod):
     """Absolute and squared pixel error, error of image gradients, and a small KL term."""
 
     def __init__(self, autoencoder: AutoencoderKL, config: ReconstructionConfig):
-        self.trainable = autoencoder
+        self.trainable: nn.Module = autoencoder
+        self.autoencoder = autoencoder
         self.config = config
 
     def loss(
@@ -39,17 +41,17 @@ class Reconstruction(PlainMethod):
     ) -> Loss:
         """The loss of one batch: ``pictures`` (b 3 H W) in [-1, 1] and ``face`` (b 1 H W)."""
         pictures = batch["pictures"]
-        posterior = self.trainable.encode(pictures).latent_dist
-        sigma = posterior.std.float()
+        guess = posterior(self.autoencoder, pictures)
+        sigma = guess.std.float()
         draw = torch.randn(sigma.shape, generator=generator).to(sigma.device)
-        latents = posterior.mean.float() + sigma * draw
-        output = self.trainable.decode(latents.to(pictures.dtype)).sample.float()
+        latents = guess.mean.float() + sigma * draw
+        output = decoded(self.autoencoder, latents.to(pictures.dtype)).float()
         weight = 1 + self.config.face_weight * batch["face"]
         weight = weight / weight.mean()
         error = output - pictures
         pixel = (weight * (error.abs() + 2 * error.square())).mean()
         edge = (weight[..., :-1, :-1] * gradients(error).abs().sum(dim=0)).mean()
-        kl = posterior.kl().float().mean() / sigma[0].numel()
+        kl = guess.kl().float().mean() / sigma[0].numel()
         value = pixel + self.config.edge_weight * edge + self.config.kl_weight * kl
         mse = error.detach().square().mean()
         parts = {"psnr": 10 * torch.log10(4 / mse), "edge": edge.detach(), "kl": kl.detach()}

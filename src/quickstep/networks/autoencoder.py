@@ -5,10 +5,25 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from jaxtyping import Float
 from torch import Tensor
 
 from quickstep.networks.initialisation import start_nearly_linear
+
+
+def posterior(
+    vae: AutoencoderKL, pictures: Float[Tensor, "b 3 H W"]
+) -> DiagonalGaussianDistribution:
+    """The Gaussian over unscaled latents that the encoder gives for pictures in [-1, 1]."""
+    encode: Any = vae.encode
+    return encode(pictures, return_dict=False)[0]
+
+
+def decoded(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 H W"]:
+    """The pictures of unscaled latents, as the decoder gives them: not clamped."""
+    decode: Any = vae.decode
+    return decode(latents, return_dict=False)[0]
 
 
 def encode_video(
@@ -34,14 +49,11 @@ def encode_video(
         ValueError: `chunk` is not positive.
     """
     frames = video.flatten(0, 1)
-    posteriors = [
-        vae.encode(part.to(vae.dtype)).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
-        for part in _chunks(frames, chunk)
-    ]
-    z = torch.cat([posterior.mean for posterior in posteriors]).float()
+    posteriors = [posterior(vae, part.to(vae.dtype)) for part in _chunks(frames, chunk)]
+    z = torch.cat([each.mean for each in posteriors]).float()
     if generator is not None:
         noise = torch.randn(z.shape, generator=generator, device=generator.device)
-        std = torch.cat([posterior.std for posterior in posteriors]).float()
+        std = torch.cat([each.std for each in posteriors]).float()
         z = z + std * noise.to(z.device)
     shift, scale = _shift_and_scale(vae)
     return ((z - shift) * scale).unflatten(0, video.shape[:2])
@@ -65,8 +77,7 @@ def decode_latents(
     """
     shift, scale = _shift_and_scale(vae)
     z = (latents / scale + shift).flatten(0, 1)
-    decode: Any = vae.decode
-    frames = [decode(part.to(vae.dtype), return_dict=False)[0] for part in _chunks(z, chunk)]
+    frames = [decoded(vae, part.to(vae.dtype)) for part in _chunks(z, chunk)]
     return torch.cat(frames).float().clamp(-1, 1).unflatten(0, latents.shape[:2])
 
 

@@ -1,6 +1,7 @@
 """A first state from which a small autoencoder learns in minutes instead of hours."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -46,12 +47,14 @@ def start_nearly_linear(vae: AutoencoderKL, *, carrier: float = 3.0) -> None:
             nn.init.dirac_(point.weight)
             nn.init.zeros_(point.bias)  # type: ignore[arg-type]
     _quiet(vae.encoder.conv_out, log_variance=-6.0)
-    _carry(vae.encoder.conv_norm_out, vae.encoder.mid_block.resnets[-1], carrier)
-    _carry(vae.decoder.conv_norm_out, vae.decoder.up_blocks[-1].resnets[-1], carrier)
+    encoder: Any = vae.encoder
+    decoder: Any = vae.decoder
+    _carry(encoder.conv_norm_out, encoder.mid_block.resnets[-1], carrier)
+    _carry(decoder.conv_norm_out, decoder.up_blocks[-1].resnets[-1], carrier)
 
 
 def _start_orthogonal(
-    convolution: nn.Module, taps: Sequence[tuple[int, int]], *, ripple: float = 0.15
+    convolution: nn.Module | None, taps: Sequence[tuple[int, int]], *, ripple: float = 0.15
 ) -> None:
     """An orthogonal map on the given taps, and small noise on all of them."""
     assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
@@ -73,11 +76,11 @@ def _quiet(convolution: nn.Conv2d, *, log_variance: float) -> None:
     convolution.bias[half:].fill_(log_variance)  # type: ignore[index]
 
 
-def _carry(norm: nn.Module, block: ResnetBlock2D, carrier: float) -> None:
+def _carry(norm: nn.Module, block: Any, carrier: float) -> None:
     """Puts the constant before a norm, and takes it out behind it, into SiLU's linear part."""
     assert isinstance(norm, nn.GroupNorm)
     sign = torch.ones(norm.num_channels)
     sign[1::2] = -1
-    block.conv2.bias.copy_(carrier * sign)  # type: ignore[union-attr]
+    block.conv2.bias.copy_(carrier * sign)
     norm.weight.fill_(carrier)
     norm.bias.copy_(1.5 - carrier * sign)

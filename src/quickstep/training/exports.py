@@ -11,6 +11,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
 from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.networks.autoencoder import posterior
 from quickstep.networks.folder import Settings, save_model
 
 
@@ -55,8 +56,7 @@ def latent_spread(autoencoder: AutoencoderKL, pictures: PreparedSet, *, count: i
     frames = pictures_to_video(torch.from_numpy(np.array(pictures.frames[:rows, 0])))
     device = next(autoencoder.parameters()).device
     means = [
-        autoencoder.encode(part.to(device)).latent_dist.mean.float().cpu()
-        for part in frames.split(16)
+        posterior(autoencoder, part.to(device)).mean.float().cpu() for part in frames.split(16)
     ]
     return float(torch.cat(means).std())
 
@@ -69,6 +69,12 @@ def weights_digest(modules: Iterable[nn.Module]) -> str:
             total.update(key.encode())
             total.update(value.detach().float().cpu().numpy().tobytes())
     return total.hexdigest()[:12]
+
+
+def encoders_digest(vae: AutoencoderKL, image_encoder: nn.Module) -> str:
+    """Names what a set's latents and embeddings were made by; a decoder makes none of them."""
+    parts = [vae.encoder, vae.quant_conv, image_encoder]
+    return weights_digest(part for part in parts if part is not None)
 
 
 def _card(name: str, settings: Settings) -> str:

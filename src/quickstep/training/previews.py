@@ -10,7 +10,7 @@ from torch import nn
 from quickstep.data.batches import ClipBatches
 from quickstep.data.image import write_image
 from quickstep.data.prepared import PreparedSet, pictures_to_video, video_to_pictures
-from quickstep.networks.autoencoder import decode_latents
+from quickstep.networks.autoencoder import decode_latents, decoded, posterior
 from quickstep.networks.folder import Settings
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
@@ -25,7 +25,7 @@ def preview_pictures(
     frames = torch.from_numpy(np.array(prepared.frames[:count, 0]))
     device = next(autoencoder.parameters()).device
     video = pictures_to_video(frames).to(device)
-    output = autoencoder.decode(autoencoder.encode(video).latent_dist.mean).sample
+    output = decoded(autoencoder, posterior(autoencoder, video).mean)
     rows = np.stack([frames.numpy(), video_to_pictures(output).cpu().numpy()])
     return _write_strip(folder, step, rows)
 
@@ -36,7 +36,7 @@ def preview_clips(
     step: int,
     *,
     network: nn.Module,
-    vae: nn.Module,
+    vae: AutoencoderKL,
     settings: Settings,
     prepared: PreparedSet,
     count: int = 4,

@@ -35,7 +35,7 @@ from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import unianimate_conditions
 from quickstep.training.checkpoint import load_weights
-from quickstep.training.exports import export_run, weights_digest
+from quickstep.training.exports import encoders_digest, export_run
 from quickstep.training.previews import preview_clips, preview_pictures
 from quickstep.training.recipes import (
     AutoencoderRecipe,
@@ -133,7 +133,7 @@ class _Run:
         self.device = torch.device(device)
         self.report = report
         self.network: nn.Module
-        self.parts: dict[str, nn.Module] = {}
+        self.parts: dict[str, Any] = {}
         self.settings: Settings | None = None
 
     def build(self) -> tuple[Method, Batches, Any]:
@@ -181,7 +181,8 @@ class _Run:
             size=recipe.data.size,
             widths=recipe.widths,
             latent_channels=recipe.latent_channels,
-        ).to(self.device)
+        )
+        nn.Module.to(network, self.device)
         self.network = self._started(network, part="vae")
         if recipe.part == "decoder":
             network.encoder.requires_grad_(False)
@@ -203,14 +204,16 @@ class _Run:
             width=recipe.width,
             num_layers=recipe.layers,
             projection=recipe.embedding,
-        ).to(self.device)
+        )
+        nn.Module.to(network, self.device)
         self.network = self._started(network, part="image_encoder")
         batches = PersonBatches(self.rendered(recipe.data), recipe.batch_size, recipe.train.seed)
         return Contrast(network, recipe.method), batches, None
 
     def _teacher(self, recipe: TeacherRecipe) -> tuple[Method, Batches, Any]:
         vae, image_encoder = self._encoders(recipe)
-        network = unianimate_network(recipe, vae=vae, image_encoder=image_encoder).to(self.device)
+        network = unianimate_network(recipe, vae=vae, image_encoder=image_encoder)
+        nn.Module.to(network, self.device)
         self.network = self._started(network, part="unet")
         self.parts = {"vae": vae, "image_encoder": image_encoder}
         self.settings = _teacher_settings(self.name, recipe)
@@ -260,9 +263,9 @@ class _Run:
         prepared = self.rendered(data)
         encode_set(
             prepared,
-            vae=self.parts["vae"],  # type: ignore[arg-type]
+            vae=self.parts["vae"],
             image_encoder=self.parts["image_encoder"],
-            encoders=weights_digest(self.parts.values()),
+            encoders=encoders_digest(self.parts["vae"], self.parts["image_encoder"]),
             device=self.device,
             report=self.report,
         )
