@@ -73,6 +73,7 @@ def test_everything_of_a_clip_belongs_together(prepared):
         assert torch.equal(batch["reference"][:, 0, 0, 0] // 10, clip[:, 0])
         assert torch.equal(batch["reference"][:, 0, 0, 0], batch["image"][:, 0, 0])
         assert torch.equal(batch["reference_pose"][:, 0, 0, 0].float(), batch["image"][:, 0, 0])
+        assert torch.equal(batch["picture"][:, 0, 0, 0].float(), batch["image"][:, 0, 0])
         steps = moments.diff(dim=1)
         assert (steps > 0).all()
         assert (steps == steps[:, :1]).all()

@@ -8,7 +8,8 @@ from quickstep.methods.denoising import (
     min_snr_weight,
     stratified_times,
 )
-from quickstep.teachers.unianimate import unianimate_conditions
+from quickstep.networks.folder import Settings
+from quickstep.teachers.unianimate import conditions_of, unianimate_conditions
 
 
 def method_of(network, **settings) -> Denoising:
@@ -78,3 +79,18 @@ def test_times_are_one_in_each_stratum(generator):
 def test_settings_that_cannot_be_meant_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field}={value}"):
         DenoisingConfig(**{field: value})
+
+
+def test_a_network_told_the_reference_everywhere_learns_from_its_picture(network, clip_batch):
+    settings = Settings(role="teacher", method="denoising", reference_everywhere=True)
+    schedule = Schedule.scaled_linear().with_zero_terminal_snr()
+    batch = dict(clip_batch, picture=clip_batch["reference_pose"])
+    method = Denoising(network, schedule, DenoisingConfig(), conditions=conditions_of(settings))
+    method.loss(batch, generator=torch.Generator().manual_seed(0), progress=0.0).value.backward()
+    told = [
+        parameter.grad
+        for name, parameter in network.named_parameters()
+        if name.startswith("local_image_embedding.")
+    ]
+    assert told
+    assert all(grad is not None and grad.any() for grad in told)

@@ -131,6 +131,16 @@ def test_frames_cuts_the_driven_frames_only(features):
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_one_first_frame_stands_for_all(network, told):
+    picture = torch.rand(2, 1, 3, 64, 32, generator=torch.Generator().manual_seed(3))
+    encoded = [
+        network.encode(UniAnimateConditions(**told, first_frame=frames)).concat
+        for frames in (picture, picture.expand(-1, 3, -1, -1, -1))
+    ]
+    torch.testing.assert_close(encoded[0], encoded[1])
+
+
 def test_pictures_of_half_the_size_skip_the_pooling(network, told):
     coarse = UniAnimateConditions(
         pose=told["pose"][..., ::2, ::2].contiguous(), reference=told["reference"]

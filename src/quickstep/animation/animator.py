@@ -292,6 +292,8 @@ class Animator:
             "reference": encode_video(self.model.vae, picture[:, None])[:, 0],
             "image": image_embedding(self.model.image_encoder, picture),
         }
+        if self.settings.reference_everywhere:
+            told["first_frame"] = picture[:, None].add(1).div(2)
         skeleton = scene.reference_skeleton()
         if skeleton is not None:
             told["reference_pose"] = pose_pictures(torch.from_numpy(skeleton)[None])

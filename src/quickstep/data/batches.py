@@ -125,7 +125,7 @@ class ClipBatches:
             )
 
     def batch(self, index: int) -> dict[str, Tensor]:
-        """``latents``, ``reference``, ``pose``, ``reference_pose``, ``image`` and ``person``."""
+        """Latents, skeletons and what else a network is told; see `clips_at`."""
         rng = np.random.default_rng((self.seed, index))
         shares = np.asarray(self.shares) / sum(self.shares)
         kind = rng.choice(len(self.lengths), p=shares)
@@ -142,11 +142,16 @@ class ClipBatches:
         return self.clips_at(rows, np.stack(moments), np.asarray(references))
 
     def clips_at(self, rows: np.ndarray, moments: np.ndarray, references: np.ndarray):
-        """The batch of given clips (``rows``), frames (b f) and reference frames (b)."""
+        """The batch of given clips (``rows``), frames (b f) and reference frames (b).
+
+        It holds ``latents``, ``reference``, ``picture``, ``pose``, ``reference_pose``,
+        ``image`` and ``person``.
+        """
         prepared, across = self.prepared, rows[:, None]
         return {
             "latents": torch.from_numpy(prepared.latents[across, moments]).float(),
             "reference": torch.from_numpy(prepared.latents[rows, references]).float(),
+            "picture": torch.from_numpy(prepared.frames[rows, references]),
             "pose": torch.from_numpy(prepared.poses[across, moments]),
             "reference_pose": torch.from_numpy(prepared.poses[rows, references]),
             "image": torch.from_numpy(prepared.images[rows, references])[:, None].float(),

@@ -23,7 +23,7 @@ from quickstep.networks.autoencoder import decode_latents
 from quickstep.networks.folder import Model
 from quickstep.teachers.generation import TimeGrid, draw_latents
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import unianimate_conditions
+from quickstep.teachers.unianimate import conditions_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def row_videos(
         with torch.autocast("cpu", torch.bfloat16, enabled=row.bf16):
             latents = draw_latents(
                 denoiser,
-                denoiser.encode(unianimate_conditions(batch)),
+                denoiser.encode(conditions_of(model.settings)(batch)),
                 settings=model.settings,
                 shape=tuple(batch["latents"].shape),
                 num_steps=row.num_steps,

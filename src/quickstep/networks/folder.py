@@ -97,6 +97,9 @@ class Settings:
         size: picture size trained on, (width, height) in pixels.
         pose_style: how skeletons are drawn, see ``conditions.drawing``.
         stroke: how thick they are drawn, see ``conditions.drawing``.
+        reference_everywhere: whether the network is told the reference picture in every frame,
+            through the channels by which upstream is told that it is the first frame. The public
+            model is not; a small one learns far sooner from it to keep the ground.
         noise_offset: strength of the noise added per frame and channel on top of white noise.
         licence: of the weights, those of the teacher included.
         recipe: name of the recipe that made it.
@@ -120,6 +123,7 @@ class Settings:
     size: tuple[int, int] = (128, 128)
     pose_style: Literal["dwpose", "unianimate"] = "unianimate"
     stroke: Literal["upstream", "scaled"] = "scaled"
+    reference_everywhere: bool = False
     noise_offset: float = 0.0
     licence: str = "Apache-2.0"
     recipe: str = ""

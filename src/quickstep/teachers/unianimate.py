@@ -1,28 +1,39 @@
 """The UniAnimate family: how a training batch becomes what its network is told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from quickstep.networks.folder import Settings
 from quickstep.networks.unianimate import UniAnimateConditions
 
 
-def unianimate_conditions(batch: Mapping[str, Tensor]) -> UniAnimateConditions:
+def unianimate_conditions(
+    batch: Mapping[str, Tensor], *, reference_everywhere: bool = False
+) -> UniAnimateConditions:
     """The conditions of UniAnimate's normal mode for a batch of prepared clips.
 
     Args:
         batch: ``reference`` latents (b c h w), ``pose`` pictures (b f H W 3, uint8),
             ``reference_pose`` (b H W 3, uint8) and the reference's image embedding ``image``
-            (b 1 d).
+            (b 1 d); ``picture`` (b H W 3, uint8) too, if the reference is told everywhere.
+        reference_everywhere: see `quickstep.networks.folder.Settings`.
     """
+    picture = pose_pictures(batch["picture"])[:, None] if reference_everywhere else None
     return UniAnimateConditions(
         image=batch["image"],
         reference=batch["reference"],
         pose=pose_pictures(batch["pose"]),
         reference_pose=pose_pictures(batch["reference_pose"]),
-        first_frame=None,
+        first_frame=picture,
     )
+
+
+def conditions_of(settings: Settings) -> Callable[[Mapping[str, Tensor]], UniAnimateConditions]:
+    """How a model of these settings is told of a batch."""
+    return partial(unianimate_conditions, reference_everywhere=settings.reference_everywhere)
 
 
 def pose_pictures(pictures: UInt8[Tensor, "*b H W 3"]) -> Float[Tensor, "*b 3 H W"]:

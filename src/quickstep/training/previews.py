@@ -14,7 +14,7 @@ from quickstep.networks.autoencoder import decode_latents, decoded, posterior
 from quickstep.networks.folder import Settings
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import unianimate_conditions
+from quickstep.teachers.unianimate import conditions_of
 
 
 @torch.no_grad()
@@ -57,7 +57,7 @@ def preview_clips(
     denoiser = Denoiser(network, settings.schedule.build(), settings.parametrisation)
     latents = draw_latents(
         denoiser,
-        denoiser.encode(unianimate_conditions(batch)),
+        denoiser.encode(conditions_of(settings)(batch)),
         settings=settings,
         shape=tuple(batch["latents"].shape),
         num_steps=10 if settings.role == "teacher" else settings.steps_best,

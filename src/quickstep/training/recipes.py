@@ -103,6 +103,7 @@ class TeacherRecipe:
         encoders: recipes of the autoencoder and the image encoder, whose runs must be there.
         network: the network's widths.
         clips: what a batch holds.
+        reference_everywhere: see `quickstep.networks.folder.Settings`.
         method: the loss.
         guidance: guidance scale the exported model uses unless another is asked for.
         train: the loop.
@@ -112,6 +113,7 @@ class TeacherRecipe:
     encoders: tuple[str, str]
     network: UniAnimateShape = UniAnimateShape()
     clips: ClipMix = ClipMix()
+    reference_everywhere: bool = True
     method: DenoisingConfig = DenoisingConfig()
     guidance: float = 2.0
     train: TrainConfig

@@ -33,7 +33,7 @@ from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.folder import Model, ScheduleSettings, Settings, load_model
 from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import unianimate_conditions
+from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import encoders_digest, export_run
 from quickstep.training.previews import preview_clips, preview_pictures
@@ -219,7 +219,9 @@ class _Run:
         self.settings = _teacher_settings(self.name, recipe)
         schedule = self.settings.schedule.build()
         batches = self._clips(recipe)
-        method = Denoising(network, schedule, recipe.method, conditions=unianimate_conditions)
+        method = Denoising(
+            network, schedule, recipe.method, conditions=conditions_of(self.settings)
+        )
         return method, batches, self._clip_preview(network, recipe)
 
     def _student(self, recipe: StudentRecipe) -> tuple[Method, Batches, Any]:
@@ -230,7 +232,9 @@ class _Run:
         student = copy.deepcopy(teacher.network).float().requires_grad_(True)
         self.network = self._started(student, part="unet")
         batches = self._clips(recipe)
-        method = Consistency(student, denoiser, recipe.method, conditions=unianimate_conditions)
+        method = Consistency(
+            student, denoiser, recipe.method, conditions=conditions_of(self.settings)
+        )
         return method, batches, self._clip_preview(student, recipe)
 
     def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | StudentRecipe) -> Any:
@@ -333,6 +337,7 @@ def _teacher_settings(name: str, recipe: TeacherRecipe) -> Settings:
         frames=recipe.data.num_frames,
         fps=recipe.data.fps,
         size=(recipe.data.size, recipe.data.size),
+        reference_everywhere=recipe.reference_everywhere,
         noise_offset=recipe.method.noise_offset,
         recipe=name,
         recipe_digest=digest(recipe),

@@ -28,8 +28,9 @@ class UniAnimateConditions:
     """Drawn skeletons in [0, 1], 8 (or 4) pixels to a latent cell."""
     reference_pose: Float[Tensor, "b 3 H W"] | None = None
     """The drawn skeleton of the reference picture, in [0, 1]. Without `reference` it is ignored."""
-    first_frame: Float[Tensor, "b f 3 H W"] | None = None
-    """The reference picture in [0, 1], repeated over the frames: "it is the first frame"."""
+    first_frame: Float[Tensor, "b g 3 H W"] | None = None
+    """The reference picture in [0, 1], repeated over the frames: "it is the first frame". One
+    frame stands for all; the maps of equal frames are equal, so the result is the same."""
 
 
 @dataclass(frozen=True)
