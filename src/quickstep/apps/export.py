@@ -1,6 +1,7 @@
 """``quickstep export``: a run's model as a folder to hand on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ def export(
     /,
     *,
     half: bool = True,
+    encoders_of: str = "",
 ) -> int:
     """Write the model of a run as a model folder: half the size, no optimiser state.
 
@@ -22,6 +24,7 @@ def export(
         run: a run folder (of an unfinished run, its latest checkpoint), or a model folder.
         output: the folder to write.
         half: store the weights as float16; they load as any type.
+        encoders_of: a model whose autoencoder and image encoder are the same, to leave them out.
     """
     check_folder(output.parent)
     from quickstep.networks.folder import load_model, save_model
@@ -30,7 +33,8 @@ def export(
         _export_unfinished(run)
     model = load_model(run)
     parts = {"unet": model.network, "vae": model.vae, "image_encoder": model.image_encoder}
-    save_model(output, parts=parts, settings=model.settings, card=model.card, half=half)
+    settings = replace(model.settings, encoders_of=encoders_of)
+    save_model(output, parts=parts, settings=settings, card=model.card, half=half)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{output}: {size / 2**20:.1f} MB")
     return 0

@@ -101,6 +101,8 @@ class Settings:
             through the channels by which upstream is told that it is the first frame. The public
             model is not; a small one learns far sooner from it to keep the ground.
         noise_offset: strength of the noise added per frame and channel on top of white noise.
+        encoders_of: another model whose autoencoder and image encoder are used, so that models
+            shipped together hold them once; empty when the folder has its own.
         licence: of the weights, those of the teacher included.
         recipe: name of the recipe that made it.
         recipe_digest: twelve hexadecimal digits that name the recipe's full content.
@@ -125,6 +127,7 @@ class Settings:
     stroke: Literal["upstream", "scaled"] = "scaled"
     reference_everywhere: bool = False
     noise_offset: float = 0.0
+    encoders_of: str = ""
     licence: str = "Apache-2.0"
     recipe: str = ""
     recipe_digest: str = ""
@@ -231,7 +234,8 @@ def load_model(
     settings = read_settings(folder)
     network = _load_part(_NETWORKS[settings.family], folder / "unet", dtype)
     _load_empty_text(network, folder)
-    parts = {name: _load_part(kind, folder / name, torch.float32) for name, kind in _PARTS.items()}
+    home = find_model(settings.encoders_of) if settings.encoders_of else folder
+    parts = {name: _load_part(kind, home / name, torch.float32) for name, kind in _PARTS.items()}
     card = folder / "README.md"
     return Model(
         network=network.to(device),
@@ -256,7 +260,8 @@ def save_model(
 
     Args:
         path: the folder to make; a model folder already there is replaced, anything else kept.
-        parts: ``unet``, ``vae`` and ``image_encoder``.
+        parts: ``unet``, ``vae`` and ``image_encoder``; with ``settings.encoders_of`` only the
+            first is written.
         settings: what the model was made for.
         card: text of the model card.
         half: store the weights as float16, half the size; they load as any type.
@@ -286,7 +291,8 @@ def _write_folder(
 ) -> None:
     folder.mkdir()
     index: dict[str, Any] = {"_class_name": "Animator"}
-    for name, part in sorted(parts.items()):
+    own = {"unet": parts["unet"]} if settings.encoders_of else parts
+    for name, part in sorted(own.items()):
         with _no_progress_bar():
             part.save_pretrained(folder / name, safe_serialization=True)
         if half:
