@@ -64,6 +64,17 @@ def test_min_snr_at_1_is_the_error_of_the_clean_estimate():
     assert champ[-1] == weight[-1] == 1
 
 
+def test_min_snr_is_for_v_alone(network):
+    with pytest.raises(ValueError, match="method.min_snr=none"):
+        Denoising(
+            network,
+            Schedule.scaled_linear(),
+            DenoisingConfig(min_snr=1.0),
+            conditions=unianimate_conditions,
+            parametrisation="clean",
+        )
+
+
 def test_times_are_one_in_each_stratum(generator):
     t = stratified_times(10, num_timesteps=1000, generator=generator)
     assert sorted((t // 100).tolist()) == list(range(10))

@@ -68,6 +68,11 @@ class Denoising(PlainMethod):
         conditions: Callable[[Mapping[str, Tensor]], Any],
         parametrisation: Parametrisation = "v",
     ):
+        if config.min_snr is not None and parametrisation != "v":
+            raise ValueError(
+                f"min_snr weighs a v loss, not one of parametrisation={parametrisation!r}: "
+                "set method.min_snr=none"
+            )
         self.trainable = network
         self.schedule = schedule
         self.config = config

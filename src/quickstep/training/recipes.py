@@ -104,6 +104,7 @@ class TeacherRecipe:
         network: the network's widths.
         clips: what a batch holds.
         reference_everywhere: see `quickstep.networks.folder.Settings`.
+        parametrisation: what the network predicts; v is UniAnimate's.
         method: the loss.
         guidance: guidance scale the exported model uses unless another is asked for.
         train: the loop.
@@ -114,6 +115,7 @@ class TeacherRecipe:
     network: UniAnimateShape = UniAnimateShape()
     clips: ClipMix = ClipMix()
     reference_everywhere: bool = True
+    parametrisation: Literal["v", "clean"] = "v"
     method: DenoisingConfig = DenoisingConfig()
     guidance: float = 2.0
     train: TrainConfig

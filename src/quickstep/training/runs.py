@@ -220,7 +220,11 @@ class _Run:
         schedule = self.settings.schedule.build()
         batches = self._clips(recipe)
         method = Denoising(
-            network, schedule, recipe.method, conditions=conditions_of(self.settings)
+            network,
+            schedule,
+            recipe.method,
+            conditions=conditions_of(self.settings),
+            parametrisation=recipe.parametrisation,
         )
         return method, batches, self._clip_preview(network, recipe)
 
@@ -334,6 +338,7 @@ def _teacher_settings(name: str, recipe: TeacherRecipe) -> Settings:
         steps_best=50,
         guidance=recipe.guidance,
         schedule=ScheduleSettings(),
+        parametrisation=recipe.parametrisation,
         frames=recipe.data.num_frames,
         fps=recipe.data.fps,
         size=(recipe.data.size, recipe.data.size),
