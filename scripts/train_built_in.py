@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 
-from quickstep.training.runs import export_recipe, run_recipe
+from quickstep.networks.folder import load_model, save_model
+from quickstep.training.runs import run_recipe
 from quickstep.training.trainer import TrainResult
 
 PIECE = 15 * 2**20
@@ -51,7 +52,6 @@ def main() -> None:
     options = parsed()
     start = time.monotonic()
     home = Path(options.runs)
-    left = options.minutes
     for name, share in STAGES.items():
         left = options.minutes - (time.monotonic() - start) / 60
         if left < PROBE:
@@ -112,14 +112,10 @@ def stage(
     notes["done"] = result.reason == "done"
     notes["step"] = result.step
     notes_path.write_text(json.dumps(notes))
-    if not notes["done"]:
-        export_recipe(name, run_folder=home / name)
 
 
 def pack(home: Path, out: Path) -> None:
     """Writes the models and previews made so far as pieces of one tar, in half precision."""
-    from quickstep.networks.folder import load_model, save_model
-
     out.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
