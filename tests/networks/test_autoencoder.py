@@ -78,6 +78,20 @@ def test_scaling_factor_and_shift_are_undone(vae):
     vae.register_to_config(scaling_factor=1.0, shift_factor=None)
 
 
+@torch.no_grad()
+def test_each_channel_has_its_own_mean_and_spread(vae):
+    video = torch.rand(1, 2, 3, 16, 16)
+    plain = encode_video(vae, video)
+    mean, std = [0.0, 1.0, -2.0, 0.5], [1.0, 2.0, 0.5, 4.0]
+    vae.register_to_config(latents_mean=mean, latents_std=std)
+    scaled = encode_video(vae, video)
+    expected = (plain - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    torch.testing.assert_close(scaled, expected)
+    decoded = decode_latents(vae, scaled)
+    vae.register_to_config(latents_mean=None, latents_std=None)
+    torch.testing.assert_close(decoded, decode_latents(vae, plain))
+
+
 def test_output_is_float_whatever_the_weights(vae):
     half = small_autoencoder(size=16, widths=(8, 8))
     half.to(dtype=torch.bfloat16)  # pyright: ignore[reportCallIssue]

@@ -33,7 +33,9 @@ def encode_video(
     generator: torch.Generator | None = None,
     chunk: int = 16,
 ) -> Float[Tensor, "b f c h w"]:
-    """Scaled latents of a video, ``(z - shift) * scaling_factor``, about unit variance.
+    """Scaled latents of a video, ``(z - shift) * scale``, about unit variance.
+
+    `shift_and_scale` says by what.
 
     Args:
         vae: the autoencoder.
@@ -55,7 +57,7 @@ def encode_video(
         noise = torch.randn(z.shape, generator=generator, device=generator.device)
         std = torch.cat([each.std for each in posteriors]).float()
         z = z + std * noise.to(z.device)
-    shift, scale = _shift_and_scale(vae)
+    shift, scale = shift_and_scale(vae)
     return ((z - shift) * scale).unflatten(0, video.shape[:2])
 
 
@@ -75,7 +77,7 @@ def decode_latents(
     Raises:
         ValueError: `chunk` is not positive.
     """
-    shift, scale = _shift_and_scale(vae)
+    shift, scale = shift_and_scale(vae)
     z = (latents / scale + shift).flatten(0, 1)
     frames = [decoded(vae, part.to(vae.dtype)) for part in _chunks(z, chunk)]
     return torch.cat(frames).float().clamp(-1, 1).unflatten(0, latents.shape[:2])
@@ -136,6 +138,16 @@ def _chunks(frames: Tensor, chunk: int) -> Sequence[Tensor]:
     return frames.split(chunk)
 
 
-def _shift_and_scale(vae: AutoencoderKL) -> tuple[float, float]:
+def shift_and_scale(vae: AutoencoderKL) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
+    """What is taken from latents, and what they are then multiplied by, channel by channel.
+
+    As in diffusers: ``latents_mean`` and ``latents_std`` of the config where they are given, or
+    one ``shift_factor``; ``scaling_factor`` multiplies in both cases.
+    """
     config: Any = vae.config
-    return config.shift_factor or 0.0, config.scaling_factor
+    shift = torch.zeros(config.latent_channels) + (config.shift_factor or 0.0)
+    scale = torch.full((config.latent_channels,), float(config.scaling_factor))
+    if config.latents_mean is not None and config.latents_std is not None:
+        shift = torch.tensor(config.latents_mean)
+        scale = scale / torch.tensor(config.latents_std)
+    return tuple(part[:, None, None].to(vae.device) for part in (shift, scale))  # type: ignore[return-value]

@@ -11,7 +11,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
 from quickstep.data.prepared import PreparedSet, pictures_to_video
-from quickstep.networks.autoencoder import posterior
+from quickstep.networks.autoencoder import posterior, shift_and_scale
 from quickstep.networks.folder import Settings, save_model
 
 
@@ -39,7 +39,8 @@ def export_run(
         everything = {"unet": network, **parts}
         return save_model(path, parts=everything, settings=settings, card=_card(name, settings))
     if isinstance(network, AutoencoderKL):
-        network.register_to_config(scaling_factor=1 / latent_spread(network, pictures))
+        mean, std = latent_statistics(network, pictures)
+        network.register_to_config(latents_mean=mean, latents_std=std, scaling_factor=1.0)
     part = "vae" if isinstance(network, AutoencoderKL) else "image_encoder"
     beside = path.with_name(f".{path.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
@@ -50,15 +51,24 @@ def export_run(
 
 
 @torch.no_grad()
-def latent_spread(autoencoder: AutoencoderKL, pictures: PreparedSet, *, count: int = 128) -> float:
-    """Standard deviation of the latents of ``count`` pictures; dividing by it makes them unit."""
+def latent_statistics(
+    autoencoder: AutoencoderKL, pictures: PreparedSet, *, count: int = 512
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each latent channel over the first ``count`` pictures.
+
+    With these all channels have unit variance. One factor for all leaves an autoencoder's
+    channels up to five times apart, and noise then covers the faint ones, which hold the
+    details, until the last steps.
+    """
     rows = min(count, len(pictures))
     frames = pictures_to_video(torch.from_numpy(np.array(pictures.frames[:rows, 0])))
     device = next(autoencoder.parameters()).device
     means = [
-        posterior(autoencoder, part.to(device)).mean.float().cpu() for part in frames.split(16)
+        posterior(autoencoder, part.to(device)).mean.double().cpu() for part in frames.split(16)
     ]
-    return float(torch.cat(means).std())
+    latents = torch.cat(means)
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    return mean.float().tolist(), std.float().tolist()
 
 
 def weights_digest(modules: Iterable[nn.Module]) -> str:
@@ -74,7 +84,9 @@ def weights_digest(modules: Iterable[nn.Module]) -> str:
 def encoders_digest(vae: AutoencoderKL, image_encoder: nn.Module) -> str:
     """Names what a set's latents and embeddings were made by; a decoder makes none of them."""
     parts = [vae.encoder, vae.quant_conv, image_encoder]
-    return weights_digest(part for part in parts if part is not None)
+    weights = weights_digest(part for part in parts if part is not None)
+    scaled = torch.cat(shift_and_scale(vae)).cpu().numpy().tobytes()
+    return hashlib.sha256(weights.encode() + scaled).hexdigest()[:12]
 
 
 def _card(name: str, settings: Settings) -> str:
