@@ -56,6 +56,8 @@ def test_bad_changes_are_refused(texts):
     [
         (("train", "vae_dancr"), "unknown recipe 'vae_dancr': recipes are "),
         (("distill", "nothing"), "unknown recipe 'nothing': recipes are "),
+        (("train", "dancelcm_dancer"), "is not for `quickstep train`: use `quickstep distill`"),
+        (("distill", "clip_dancer"), "is not for `quickstep distill`: use `quickstep train`"),
         (("train", "vae_dancer", "--set", "nonsense"), "--set needs FIELD=VALUE"),
         (("train", "vae_dancer", "--set", "no_such=1"), "no_such"),
         (("train", "vae_dancer", "--set", "batch_size=many"), "batch_size"),

@@ -1,7 +1,7 @@
 """``quickstep train`` and ``quickstep distill``: run a named recipe."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -35,7 +35,7 @@ def train(
         run: folder of the run; runs/RECIPE unless given.
         device: where to run; "auto" takes the accelerator if there is one.
     """
-    return _run(recipe, resume=resume, changes=set, init=init, run=run, device=device)
+    return _run("train", recipe, resume=resume, changes=set, init=init, run=run, device=device)
 
 
 def distill(
@@ -58,7 +58,7 @@ def distill(
         run: folder of the run; runs/RECIPE unless given.
         device: where to run; "auto" takes the accelerator if there is one.
     """
-    return _run(recipe, resume=resume, changes=set, init=init, run=run, device=device)
+    return _run("distill", recipe, resume=resume, changes=set, init=init, run=run, device=device)
 
 
 def read_changes(changes: tuple[str, ...]) -> dict[str, str]:
@@ -79,6 +79,7 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _run(
+    command: Literal["train", "distill"],
     recipe: str,
     *,
     resume: bool,
@@ -88,10 +89,12 @@ def _run(
     device: str,
 ) -> int:
     overrides = read_changes(changes)
-    from quickstep.training.recipes import find_recipe
+    from quickstep.training.recipes import StudentRecipe, find_recipe
     from quickstep.training.runs import run_recipe
 
-    find_recipe(recipe)
+    wanted = "distill" if isinstance(find_recipe(recipe), StudentRecipe) else "train"
+    if wanted != command:
+        raise ValueError(f"{recipe} is not for `quickstep {command}`: use `quickstep {wanted}`")
     preparing = Preparing()
     try:
         run_recipe(
