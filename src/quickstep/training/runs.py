@@ -37,6 +37,7 @@ from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import encoders_digest, export_run
 from quickstep.training.previews import preview_clips, preview_pictures
+from quickstep.training.ranks import Ranks
 from quickstep.training.recipes import (
     AutoencoderRecipe,
     ImageEncoderRecipe,
@@ -131,6 +132,7 @@ class _Run:
         self.home = folder.parent
         self.init = init
         self.device = torch.device(device)
+        self.ranks = Ranks(self.device)
         self.report = report
         self.network: nn.Module
         self.parts: dict[str, Any] = {}
@@ -153,24 +155,32 @@ class _Run:
 
     def export(self) -> Path:
         """Writes the averaged weights of the latest checkpoint as a model (or a part of one)."""
-        load_weights(self.network, self.folder)
-        return export_run(
-            self.folder / "model",
-            network=self.network,
-            parts=self.parts,
-            settings=self.settings,
-            pictures=self.rendered(self.recipe.data),
-            name=self.name,
-        )
+        path = self.folder / "model"
+
+        def write() -> None:
+            load_weights(self.network, self.folder)
+            export_run(
+                path,
+                network=self.network,
+                parts=self.parts,
+                settings=self.settings,
+                pictures=pictures,
+                name=self.name,
+            )
+
+        pictures = self.rendered(self.recipe.data)
+        self.ranks.on_first(write)
+        return path
 
     def rendered(self, data: DancerData) -> PreparedSet:
-        """The rendered clips of ``data``, made now if they are not there yet."""
-        return prepare_dancer(
-            self.home / "data" / f"dancer-{digest(data)}",
-            data,
-            device=self.device,
-            report=self.report,
-        )
+        """The rendered clips of ``data``, made now by the first rank if they are not there yet."""
+        folder = self.home / "data" / f"dancer-{digest(data)}"
+
+        def prepare() -> PreparedSet:
+            return prepare_dancer(folder, data, device=self.device, report=self.report)
+
+        self.ranks.on_first(prepare)
+        return prepare()
 
     def validation(self, data: DancerData) -> PreparedSet:
         """A few clips of persons that training never sees."""
@@ -269,13 +279,16 @@ class _Run:
 
     def _encoded(self, data: DancerData) -> PreparedSet:
         prepared = self.rendered(data)
-        encode_set(
-            prepared,
-            vae=self.parts["vae"],
-            image_encoder=self.parts["image_encoder"],
-            encoders=encoders_digest(self.parts["vae"], self.parts["image_encoder"]),
-            device=self.device,
-            report=self.report,
+        vae, image_encoder = self.parts["vae"], self.parts["image_encoder"]
+        self.ranks.on_first(
+            lambda: encode_set(
+                prepared,
+                vae=vae,
+                image_encoder=image_encoder,
+                encoders=encoders_digest(vae, image_encoder),
+                device=self.device,
+                report=self.report,
+            )
         )
         return prepared
 
