@@ -89,7 +89,7 @@ class UniAnimateShape:
     head_dim: int = 32
     num_first_heads: int = 2
     context_width: int = 128
-    condition_channels: int = 16
+    condition_channels: int = 32
     condition_width: int = 32
     dropout: float = 0.0
 
@@ -104,7 +104,10 @@ class TeacherRecipe:
         network: the network's widths.
         clips: what a batch holds.
         reference_everywhere: see `quickstep.networks.folder.Settings`.
-        parametrisation: what the network predicts; v is UniAnimate's.
+        parametrisation: what the network predicts. UniAnimate writes v; the built-in teachers
+            predict clean latents because a v must carry its input's noise with a gain that
+            depends on the time, which a network whose time embedding is only added learns late
+            (`docs/results/built-in.md` has the comparison).
         method: the loss.
         guidance: guidance scale the exported model uses unless another is asked for.
         train: the loop.
@@ -115,7 +118,7 @@ class TeacherRecipe:
     network: UniAnimateShape = UniAnimateShape()
     clips: ClipMix = ClipMix()
     reference_everywhere: bool = True
-    parametrisation: Literal["v", "clean"] = "v"
+    parametrisation: Literal["v", "clean"] = "clean"
     method: DenoisingConfig = DenoisingConfig()
     guidance: float = 2.0
     train: TrainConfig
@@ -199,7 +202,7 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             data=sizes.data,
             encoders=(f"vae_{name}", f"clip_{name}"),
             clips=sizes.clips,
-            method=DenoisingConfig(person_weight=1.0, min_snr=1.0),
+            method=DenoisingConfig(person_weight=1.0),
             train=TrainConfig(
                 num_steps=sizes.steps["unianimate"],
                 learning_rate=5e-4,
