@@ -7,6 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from quickstep.evaluation.frames import (
     absolute_error,
+    expect_pair,
     motion_energy_ratio,
     moved_mask,
     psnr,
@@ -32,7 +33,7 @@ def test_psnr_and_ssim_agree_with_scikit_image(video, truth):
         expected = structural_similarity(a, b, channel_axis=2, data_range=1.0)
         assert ssim(video, truth)[index].item() == pytest.approx(expected, abs=1e-6)
         expected = peak_signal_noise_ratio(b, a, data_range=1.0)
-        assert psnr(video, truth)[index].item() == pytest.approx(expected, abs=1e-4)
+        assert psnr(video, truth)[index].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_hand_values():
@@ -41,6 +42,28 @@ def test_hand_values():
     assert psnr(video, truth).item() == pytest.approx(20.0, abs=1e-4)
     assert absolute_error(video, truth).item() == pytest.approx(0.1)
     assert psnr(truth, truth).item() == 100
+
+
+def test_pictures_smaller_than_the_window_are_refused():
+    small = torch.zeros(1, 3, 6, 20)
+    with pytest.raises(ValueError, match="at least 7x7 pixels: got 20x6"):
+        ssim(small, small)
+
+
+def test_only_8_bit_pictures_of_one_length_and_size_are_a_pair():
+    pictures = np.zeros((2, 8, 10, 3), dtype=np.uint8)
+    expect_pair(pictures, pictures + np.uint8(1))
+    for made, message in (
+        (pictures.astype(np.float32), "the made video must be uint8 .* got float32"),
+        (pictures[..., :2], r"got uint8 \(2, 8, 10, 2\)"),
+        (pictures[0], r"got uint8 \(8, 10, 3\)"),
+        (pictures[:1], "the truth's 2 frames: got 1"),
+        (pictures[:, :, :4], "the truth's size 10x8: got 4x8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            expect_pair(made, pictures)
+    with pytest.raises(ValueError, match="the truth must be uint8"):
+        expect_pair(pictures, pictures[:0])
 
 
 def test_a_mask_counts_its_pixels_only(truth):

@@ -4,10 +4,50 @@ Videos here are ``f 3 H W`` in [0, 1]; masks are ``f H W``. Every function retur
 frame (NaN where a mask is empty), except the ratios, which are of a whole clip.
 """
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
+
+Pictures = UInt8[np.ndarray, "_ _ _ 3"]
+"""A video as it is judged beside others': 8-bit RGB, (frames, height, width, 3)."""
+
+SSIM_WINDOW = 7
+
+
+def expect_pair(made: np.ndarray, truth: np.ndarray) -> None:
+    """Checks that two videos can be judged frame by frame: 8-bit RGB, of one length and size.
+
+    Raises:
+        ValueError: they cannot; the message has both shapes.
+    """
+    expect_pictures(made, name="the made video")
+    expect_pictures(truth, name="the truth")
+    if len(made) != len(truth):
+        raise ValueError(
+            f"the made video must have the truth's {len(truth)} frames: got {len(made)}"
+        )
+    (height, width), (true_height, true_width) = made.shape[1:3], truth.shape[1:3]
+    if (height, width) != (true_height, true_width):
+        raise ValueError(
+            f"the made video must have the truth's size {true_width}x{true_height}: "
+            f"got {width}x{height}"
+        )
+
+
+def expect_pictures(frames: np.ndarray, *, name: str) -> None:
+    """Checks that a video is 8-bit RGB pictures, at least one.
+
+    Raises:
+        ValueError: it is not; the message begins with `name`.
+    """
+    shaped = frames.ndim == 4 and frames.shape[-1] == 3 and min(frames.shape) > 0
+    if frames.dtype != np.uint8 or not shaped:
+        raise ValueError(
+            f"{name} must be uint8 pictures of shape (frames, height, width, 3): "
+            f"got {frames.dtype} {frames.shape}"
+        )
 
 
 def psnr(
@@ -24,10 +64,10 @@ def psnr(
         mask: the pixels that count; all of them without it.
 
     Returns:
-        dB, at most 100 (equal frames), NaN for an empty mask.
+        dB in float64, at most 100 (equal frames), NaN for an empty mask.
     """
     error = (video.double() - truth.double()).square().mean(dim=1)
-    return (-10 * torch.log10(_masked_mean(error, mask).clamp(min=1e-10))).float()
+    return -10 * torch.log10(_masked_mean(error, mask).clamp(min=1e-10))
 
 
 def absolute_error(
@@ -55,16 +95,29 @@ def ssim(
         video: what was made.
         truth: what it should be.
         mask: the window centres that count; all of them without it.
+
+    Returns:
+        -1 to 1 in float64, 1 for equal frames, NaN for an empty mask.
+
+    Raises:
+        ValueError: frames of fewer than 7 pixels on a side.
     """
     local = similarity_map(video, truth).mean(dim=1)
-    return _masked_mean(local, None if mask is None else mask[:, 3:-3, 3:-3]).float()
+    return _masked_mean(local, None if mask is None else mask[:, 3:-3, 3:-3])
 
 
 def similarity_map(
     video: Float[Tensor, "f c H W"], truth: Float[Tensor, "f c H W"]
 ) -> Float[Tensor, "f c h w"]:
-    """SSIM of every full 7x7 window, in float64; 6 pixels smaller on each axis than the input."""
-    window = 7
+    """SSIM of every full 7x7 window, in float64; 6 pixels smaller on each axis than the input.
+
+    Raises:
+        ValueError: pictures of fewer than 7 pixels on a side.
+    """
+    window = SSIM_WINDOW
+    if min(video.shape[-2:]) < window:
+        height, width = video.shape[-2:]
+        raise ValueError(f"SSIM needs pictures of at least 7x7 pixels: got {width}x{height}")
     a, b = video.double(), truth.double()
     mean_a, mean_b, aa, bb, ab = (
         functional.avg_pool2d(each, window, stride=1) for each in (a, b, a * a, b * b, a * b)
