@@ -11,8 +11,10 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
 from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.methods.features import FeatureTasks
 from quickstep.networks.autoencoder import posterior, shift_and_scale
 from quickstep.networks.folder import Settings, save_model
+from quickstep.training.feature_runs import export_features
 
 
 def export_run(
@@ -31,13 +33,16 @@ def export_run(
         network: what was trained, with the weights to keep.
         parts: the other parts of the model.
         settings: of the model; None for an encoder, which is a part only.
-        pictures: the rendered set, whose first pictures set an autoencoder's scale.
+        pictures: the rendered set, whose first pictures set an autoencoder's scale, and a
+            feature network's.
         name: the recipe's name.
     """
     network = network.eval()
     if settings is not None:
         everything = {"unet": network, **parts}
         return save_model(path, parts=everything, settings=settings, card=_card(name, settings))
+    if isinstance(network, FeatureTasks):
+        return export_features(path, network, dances=pictures)
     if isinstance(network, AutoencoderKL):
         mean, std = latent_statistics(network, pictures)
         network.register_to_config(latents_mean=mean, latents_std=std, scaling_factor=1.0)

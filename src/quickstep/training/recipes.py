@@ -7,10 +7,12 @@ frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat with sever
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from quickstep.data.feature_batches import PeopleData
 from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.contrast import ContrastConfig
 from quickstep.methods.denoising import DenoisingConfig
+from quickstep.methods.features import FeatureConfig
 from quickstep.methods.reconstruction import ReconstructionConfig
 from quickstep.training.config import TrainConfig
 
@@ -147,7 +149,42 @@ class StudentRecipe:
     train: TrainConfig
 
 
-Recipe = AutoencoderRecipe | ImageEncoderRecipe | TeacherRecipe | StudentRecipe
+@dataclass(frozen=True, kw_only=True)
+class FeatureRecipe:
+    """Learns the features that built-in evaluation compares videos by.
+
+    Attributes:
+        data: the clips that are spoilt, and that set the scale of the features.
+        people: persons in several scenes, to be told apart.
+        widths: channels of the trunk's levels.
+        frame_width: width of a frame's features.
+        video_width: width of a window's features.
+        face_width: width of a face's features.
+        grid: cells a side of the pose that a frame's features must tell.
+        lengths: frames of the clips in a batch, one length a batch.
+        clips: clips a batch for each length.
+        persons: persons a batch of whole pictures.
+        faces: persons a batch of faces.
+        method: the tasks' weights.
+        train: the loop.
+    """
+
+    data: DancerData
+    people: PeopleData
+    widths: tuple[int, ...] = (24, 48, 96, 192)
+    frame_width: int = 96
+    video_width: int = 64
+    face_width: int = 64
+    grid: int = 8
+    lengths: tuple[int, ...] = (16, 8)
+    clips: tuple[int, ...] = (2, 4)
+    persons: int = 6
+    faces: int = 24
+    method: FeatureConfig = FeatureConfig()
+    train: TrainConfig
+
+
+Recipe = AutoencoderRecipe | ImageEncoderRecipe | TeacherRecipe | StudentRecipe | FeatureRecipe
 
 
 @dataclass(frozen=True)
@@ -228,7 +265,27 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
     }
 
 
-RECIPES: dict[str, Recipe] = _recipes("dancer", _DANCER) | _recipes("lab", _LAB)
+_FEATURES = FeatureRecipe(
+    data=_DANCER.data,
+    people=PeopleData(num_clips=1800, num_frames=1, size=128, first_seed=100_000, scenes=3),
+    train=TrainConfig(
+        num_steps=1200,
+        learning_rate=1e-3,
+        warmup_steps=50,
+        decay_fraction=0.4,
+        weight_decay=0.01,
+        ema_decay=0.99,
+        precision="bf16",
+        channels_last=True,
+        prefetch=2,
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {
+    **_recipes("dancer", _DANCER),
+    **_recipes("lab", _LAB),
+    "features_dancer": _FEATURES,
+}
 """All recipes by name."""
 
 

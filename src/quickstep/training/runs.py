@@ -36,10 +36,12 @@ from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import encoders_digest, export_run
+from quickstep.training.feature_runs import feature_learning
 from quickstep.training.previews import preview_clips, preview_pictures
 from quickstep.training.ranks import Ranks
 from quickstep.training.recipes import (
     AutoencoderRecipe,
+    FeatureRecipe,
     ImageEncoderRecipe,
     Recipe,
     StudentRecipe,
@@ -152,6 +154,8 @@ class _Run:
                 return self._teacher(self.recipe)
             case StudentRecipe():
                 return self._student(self.recipe)
+            case FeatureRecipe():
+                return self._features(self.recipe)
 
     def export(self) -> Path:
         """Writes the averaged weights of the latest checkpoint as a model (or a part of one)."""
@@ -250,6 +254,17 @@ class _Run:
             student, denoiser, recipe.method, conditions=conditions_of(self.settings)
         )
         return method, batches, self._clip_preview(student, recipe)
+
+    def _features(self, recipe: FeatureRecipe) -> tuple[Method, Batches, Any]:
+        method, batches = feature_learning(
+            recipe,
+            dances=self.rendered(recipe.data),
+            people=self.rendered(recipe.people),
+            init=self.init,
+            device=self.device,
+        )
+        self.network = method.trainable
+        return method, batches, None
 
     def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | StudentRecipe) -> Any:
         unseen = self._encoded(replace(recipe.data, num_clips=64, first_seed=VALIDATION_START))
