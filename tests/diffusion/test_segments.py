@@ -37,6 +37,8 @@ def test_10_segments_cover_the_grid_once(segments):
     assert (inside.sum(1) == 1).all() and inside.any(0).all()
     assert torch.equal(segments.segment_of(starts), inside.int().argmax(1))
     assert torch.equal(segments.edge_below(edges[1:]), edges[:-1])
+    assert torch.equal(segments.edge_above(edges[1:]), edges[1:])
+    assert (segments.edge_above(starts) >= starts).all()
     assert segments.edge_below(edges[:1]).item() == edges[0]
 
 
@@ -47,7 +49,7 @@ def test_grid_below_and_contains():
     assert grid.contains(t).tolist() == [False, False, False, True, False, True, False, True]
 
 
-@given(any_segments(), st.sampled_from(["skip", "uniform", "anneal"]), st.floats(0, 1))
+@given(any_segments(), st.sampled_from(["skip", "uniform", "anneal", "multistep"]), st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
 def test_pairs_stay_inside_their_segment(segments, policy, progress):
     generator = torch.Generator().manual_seed(0)
@@ -59,7 +61,7 @@ def test_pairs_stay_inside_their_segment(segments, policy, progress):
     assert torch.isin(pair.t_to, known).all()
 
 
-@pytest.mark.parametrize("policy", ["skip", "uniform", "anneal"])
+@pytest.mark.parametrize("policy", ["skip", "uniform", "anneal", "multistep"])
 @pytest.mark.parametrize("anchor", ["clean", "first"])
 def test_draws_follow_the_listed_probabilities(policy, anchor, generator):
     """Starts are uniform over the grid, so segments are met in proportion to their length."""
@@ -101,6 +103,29 @@ def test_anneal_shrinks_from_the_segment_to_one_skip():
     assert sizes == [500, 180, 60, 20, 20]
     start, _ = possible_pairs(segments, policy="anneal", progress=0.0)
     assert torch.equal(start.t_to, start.edge)
+
+
+def test_multistep_cuts_every_segment_into_more_and_more_pieces():
+    """Multistep CM: from a twentieth of the grid steps to all of them over half the training."""
+    segments = Segments(count=4, grid=Grid(skip=1))
+    counts = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        pairs, chance = possible_pairs(segments, policy="multistep", progress=progress)
+        counts.append(len(chance) // 4)
+        top = pairs.t_from > 749
+        # The pieces of a segment follow each other from its edge to its top.
+        assert torch.equal(pairs.t_from[top][:-1], pairs.t_to[top][1:])
+        assert (pairs.t_to[top][0], pairs.t_from[top][-1]) == (749, 999)
+        assert chance.unique().numel() == 1
+    # 250 / 20 = 12.5 rounds to even; then 250 / sqrt(20) = 55.9.
+    assert counts == [12, 56, 250, 250]
+
+
+def test_multistep_pieces_of_one_grid_step_are_skip_pairs():
+    segments = Segments(count=2)
+    pieces, _ = possible_pairs(segments, policy="multistep", progress=1.0)
+    skips, _ = possible_pairs(segments)
+    assert all(torch.equal(a, b) for a, b in zip(pieces, skips, strict=True))
 
 
 def test_same_seed_same_pairs():

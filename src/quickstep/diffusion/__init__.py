@@ -1,11 +1,21 @@
 """The mathematics of diffusion and consistency, torch only. No network, file, config or device."""
 
+from quickstep.diffusion.addim import addim_clean, addim_step, clean_variance
 from quickstep.diffusion.consistency import (
     LossSpace,
     boundary_scalings,
     consistency_target,
     mixture_weight,
     residual_scale,
+)
+from quickstep.diffusion.edges import EdgePolicy, draw_edge, possible_edges
+from quickstep.diffusion.lines import (
+    Ends,
+    Line,
+    line_ends,
+    line_state,
+    line_step,
+    velocity_scale,
 )
 from quickstep.diffusion.noise import draw_noise
 from quickstep.diffusion.prediction import (
@@ -43,6 +53,7 @@ from quickstep.diffusion.solver import (
     heun_step,
     inverse_ddim,
     renoise,
+    solve,
 )
 
 __all__ = [
@@ -50,8 +61,11 @@ __all__ = [
     "Anchor",
     "Callback",
     "Denoise",
+    "EdgePolicy",
+    "Ends",
     "Grid",
     "Jump",
+    "Line",
     "LossSpace",
     "PairPolicy",
     "Parametrisation",
@@ -59,26 +73,36 @@ __all__ = [
     "Schedule",
     "Segments",
     "TimePair",
+    "addim_clean",
+    "addim_step",
     "boundary_scalings",
     "clean_from",
+    "clean_variance",
     "consistency_target",
     "ddim_step",
     "ddim_weights",
+    "draw_edge",
     "draw_noise",
     "draw_pair",
     "guidance_from_lcm_weight",
     "guided",
     "heun_step",
     "inverse_ddim",
+    "line_ends",
+    "line_state",
+    "line_step",
     "mixture_weight",
     "noise_from",
     "plan",
+    "possible_edges",
     "possible_pairs",
     "prediction_from",
     "renoise",
     "residual_scale",
     "sample",
     "segment_times",
+    "solve",
     "trailing_times",
     "upstream_times",
+    "velocity_scale",
 ]

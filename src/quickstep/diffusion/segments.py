@@ -13,11 +13,17 @@ from quickstep.diffusion.schedule import CLEAN
 Anchor = Literal["clean", "first"]
 """The lowest edge: noise-free data, or t=0 as in the reference code of LCM, PCM and VGen."""
 
-PairPolicy = Literal["skip", "uniform", "anneal"]
+PairPolicy = Literal["skip", "uniform", "anneal", "multistep"]
 """How far apart the two times of a training step are; see `draw_pair`."""
 
 ANNEALED_SHARE = 0.3
 """Share of the training over which policy "anneal" shrinks its gap."""
+
+MULTISTEP_SHARE = 0.5
+"""Share of the training over which policy "multistep" shrinks its gap (1e5 of 2e5 steps)."""
+
+MULTISTEP_RATIO = 20
+"""How many times smaller its last gap is than its first (1280 / 64 teacher steps)."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,10 @@ class Segments:
         """The lower edge of the segment of each time: where the student's jump lands."""
         return self.edges.to(t.device)[self.segment_of(t)]
 
+    def edge_above(self, t: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        """The upper edge of the segment of each time, the time itself if it is one."""
+        return self.edges.to(t.device)[self.segment_of(t) + 1]
+
     def steps_to_edge(self, t: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
         """How many gaps of `Grid.skip` lead from each time to its edge, the last cut short."""
         return -((self.edge_below(t) - t).div(self.grid.skip, rounding_mode="floor"))
@@ -171,14 +181,17 @@ def draw_pair(
     - "uniform": any grid time down to the edge, alike (DanceLCM, Eq. 4, read literally). One DDIM
       step over such gaps shrinks the data: std .74 instead of 1 after two segments.
     - "anneal": a gap that starts as the whole segment and shrinks exponentially to one grid step
-      over the first 30 % of the training (Multistep CM's annealed teacher).
+      over the first 30 % of the training.
+    - "multistep": Multistep CM, Algorithm 2. Every segment is cut into equal pieces, whose number
+      grows exponentially, twentyfold over the first half of the training, to one for each grid
+      step; `t_from` and `t_to` are the ends of a piece. Segments are met alike, pieces too.
 
     Args:
         segments: the segments and their grid.
         batch: how many pairs.
         generator: source of randomness, normally on the CPU.
         policy: see above.
-        progress: share of the training that is done, in [0, 1]; read by "anneal".
+        progress: share of the training that is done, in [0, 1]; read by the last two.
         device: where the times are moved.
 
     Returns:
@@ -187,6 +200,13 @@ def draw_pair(
     Raises:
         ValueError: `policy` is unknown or `progress` outside [0, 1].
     """
+    _check_policy(policy, progress)
+    if policy == "multistep":
+        pairs, chance = _pieces(segments, progress)
+        chosen = torch.multinomial(
+            chance.to(generator.device), batch, replacement=True, generator=generator
+        ).cpu()
+        return TimePair(*(t[chosen] for t in pairs)).to(device)
     starts = segments.start_times
     chosen = torch.randint(
         starts.numel(), (batch,), generator=generator, device=generator.device
@@ -209,6 +229,9 @@ def possible_pairs(
 
     For exact expectations: a fixed point in a test, a validation loss without sampling noise.
     """
+    _check_policy(policy, progress)
+    if policy == "multistep":
+        return _pieces(segments, progress)
     starts = segments.start_times
     chance = torch.full(starts.shape, 1 / starts.numel(), dtype=torch.float64)
     if policy != "uniform":
@@ -221,16 +244,34 @@ def possible_pairs(
     return _pair(segments, t_from, gaps), (chance / reach).repeat_interleave(reach)
 
 
-def _fixed_gaps(
-    segments: Segments, t_from: Int[Tensor, " b"], *, policy: str, progress: float
-) -> Int[Tensor, " b"]:
+def _check_policy(policy: str, progress: float) -> None:
     if policy not in get_args(PairPolicy):
         raise ValueError(f"policy must be one of {get_args(PairPolicy)}: got {policy!r}")
     if not 0 <= progress <= 1:
         raise ValueError(f"progress must lie in [0, 1]: got {progress}")
+
+
+def _pieces(segments: Segments, progress: float) -> tuple[TimePair, Float64[Tensor, " pairs"]]:
+    """The pairs of policy "multistep": the ends of every segment's equal pieces."""
+    tops, skip = segments.edges[1:], segments.grid.skip
+    growth = MULTISTEP_RATIO ** (min(progress / MULTISTEP_SHARE, 1.0) - 1)
+    pairs, chances = [], []
+    for top, length in zip(tops, segments.steps_to_edge(tops).tolist(), strict=True):
+        count = max(round(length * growth), 1)
+        ends = torch.arange(count + 1) * length // count
+        edge = segments.edge_below(top[None]).expand(count)
+        times = torch.maximum(top - (length - ends) * skip, edge[:1])
+        pairs.append((times[1:], times[:-1], edge))
+        chances.append(torch.full((count,), 1 / (segments.count * count), dtype=torch.float64))
+    return TimePair(*(torch.cat(part) for part in zip(*pairs, strict=True))), torch.cat(chances)
+
+
+def _fixed_gaps(
+    segments: Segments, t_from: Int[Tensor, " b"], *, policy: str, progress: float
+) -> Int[Tensor, " b"]:
     if policy == "skip":
         return torch.ones_like(t_from)
-    top = segments.edges[1:][segments.segment_of(t_from)]
+    top = segments.edge_above(t_from)
     remaining = 1 - min(progress / ANNEALED_SHARE, 1.0)
     return (segments.steps_to_edge(top).double() ** remaining).round().long()
 

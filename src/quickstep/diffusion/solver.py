@@ -117,6 +117,42 @@ def heun_step(
     return ddim_step(mean, noisy, t_from=t_from, t_to=t_to, schedule=schedule)
 
 
+def solve(
+    denoise: Denoise,
+    noisy: Float[Tensor, "b ..."],
+    *,
+    t_from: Int[Tensor, " b"],
+    t_to: Int[Tensor, " b"],
+    num_steps: int,
+    schedule: Schedule,
+) -> Float[Tensor, "b ..."]:
+    """Several DDIM steps, equally long in the time index, every sample from and to its own time.
+
+    Args:
+        denoise: the clean estimate of a state at a time.
+        noisy: the state at `t_from`.
+        t_from: where it is.
+        t_to: where it goes; never asked of `denoise`.
+        num_steps: evaluations of `denoise`.
+        schedule: the schedule.
+
+    Returns:
+        The state at `t_to`, float32 (float64 for float64 input).
+
+    Raises:
+        ValueError: `num_steps` is below 1.
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1: got {num_steps}")
+    way = (t_to - t_from).double()
+    t = t_from
+    for step in range(1, num_steps + 1):
+        t_next = t_from + (way * (step / num_steps)).round().to(t_from)
+        noisy = ddim_step(denoise(noisy, t), noisy, t_from=t, t_to=t_next, schedule=schedule)
+        t = t_next
+    return noisy
+
+
 def renoise(
     noisy: Float[Tensor, "b ..."],
     noise: Float[Tensor, "b ..."],
