@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from quickstep.losses.distance import pseudo_huber, squared
+from quickstep.losses.distance import euclidean, pseudo_huber, squared
 
 
 def test_hand_values():
@@ -14,6 +14,24 @@ def test_hand_values():
     twelve = torch.tensor([12.0, 0.0])
     assert pseudo_huber(zero, twelve, scale=5.0).tolist() == pytest.approx([8.0, 0.0])
     assert squared(four, zero).tolist() == [16.0, 16.0]
+
+
+def test_the_norm_of_a_sample_by_hand():
+    """sqrt((3^2 + 4^2) / 2) for two elements; weights stand under the root."""
+    prediction = torch.tensor([[3.0, 4.0], [0.0, -2.0]])
+    zero = torch.zeros(2, 2)
+    assert euclidean(prediction, zero).tolist() == pytest.approx([12.5**0.5, 2**0.5])
+    weight = torch.tensor([4.0, 0.0])
+    assert euclidean(prediction, zero, weight=weight).tolist() == pytest.approx([18**0.5, 0.0])
+    assert euclidean(prediction[..., None], zero[..., None]).shape == (2,)
+
+
+def test_the_norm_has_no_gradient_where_it_is_zero():
+    prediction = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    euclidean(prediction, torch.zeros(2, 2), weight=torch.ones(2)).sum().backward()
+    assert prediction.grad is not None
+    assert prediction.grad[0].tolist() == [0.0, 0.0]
+    assert prediction.grad[1].tolist() == pytest.approx([0.6 / 2**0.5, 0.8 / 2**0.5])
 
 
 def test_symmetric_zero_and_elementwise(generator):
@@ -45,6 +63,7 @@ def test_bfloat16_is_compared_in_float32():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert squared(a, b).dtype == torch.float32
         assert pseudo_huber(a, b).dtype == torch.float32
+        assert euclidean(a[None], b[None]).dtype == torch.float32
     assert squared(a, b).item() == pytest.approx(0.003**2, rel=1e-3)
     assert pseudo_huber(a.double(), b).dtype == torch.float64
 

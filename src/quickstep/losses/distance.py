@@ -1,4 +1,4 @@
-"""Elementwise distances between a prediction and its target; the method reduces them."""
+"""Distances between a prediction and its target, elementwise or per sample; the method reduces."""
 
 import torch
 from jaxtyping import Float
@@ -39,3 +39,35 @@ def squared(prediction: Float[Tensor, "..."], target: Float[Tensor, "..."]) -> F
     """``(prediction - target)^2`` per element, float32 (float64 for float64 input)."""
     dtype = torch.promote_types(torch.float32, torch.promote_types(prediction.dtype, target.dtype))
     return (prediction.to(dtype) - target.to(dtype)).square()
+
+
+def euclidean(
+    prediction: Float[Tensor, "b ..."],
+    target: Float[Tensor, "b ..."],
+    *,
+    weight: Float[Tensor, "..."] | None = None,
+) -> Float[Tensor, " b"]:
+    """``sqrt(mean(weight d^2))`` per sample: the Euclidean norm, not squared (Multistep CM).
+
+    The norm is divided by the root of the number of elements, so that long and short clips, small
+    and large latents have one scale.
+
+    Args:
+        prediction: the student's value.
+        target: what it should be.
+        weight: of each element, not negative; broadcasts against `prediction`.
+
+    Returns:
+        The distance per sample, float32 (float64 for float64 input). Where it is 0 so is its
+        gradient.
+
+    Example:
+        >>> euclidean(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)).square().tolist()
+        [12.5]
+    """
+    dtype = torch.promote_types(torch.float32, torch.promote_types(prediction.dtype, target.dtype))
+    difference = prediction.to(dtype) - target.to(dtype)
+    if weight is not None:
+        difference = difference * weight.to(dtype).sqrt()
+    flat = difference.flatten(1)
+    return torch.linalg.vector_norm(flat, dim=1) / flat.shape[1] ** 0.5
