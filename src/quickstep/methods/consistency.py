@@ -1,74 +1,75 @@
 """Consistency distillation: one engine whose settings are LCM, VideoLCM and DanceLCM's (Eq. 4)."""
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from quickstep.diffusion.consistency import consistency_target
+from quickstep.diffusion.addim import addim_clean, clean_variance
+from quickstep.diffusion.consistency import consistency_target, residual_scale
+from quickstep.diffusion.edges import draw_edge
 from quickstep.diffusion.noise import draw_noise
-from quickstep.diffusion.segments import Grid, Segments, TimePair, draw_pair
-from quickstep.diffusion.solver import ddim_step
-from quickstep.losses.distance import pseudo_huber
-from quickstep.methods.protocol import Loss, PlainMethod
-from quickstep.methods.weighting import person_weight
+from quickstep.diffusion.schedule import spread
+from quickstep.diffusion.segments import TimePair, draw_pair
+from quickstep.diffusion.solver import ddim_step, inverse_ddim, solve
+from quickstep.methods.consistency_config import ConsistencyConfig
+from quickstep.methods.distances import bounded_snr, clip_distance, distances_by_time
+from quickstep.methods.distillation import (
+    Conditions,
+    Distillation,
+    Estimates,
+    both_estimates,
+    evaluating,
+    rows_of,
+)
+from quickstep.methods.protocol import Loss
+from quickstep.methods.weighting import motion_weight_of, person_weight
 from quickstep.networks.averaging import ema_update
 from quickstep.teachers.protocol import Denoiser
 
-
-@dataclass(frozen=True, kw_only=True)
-class ConsistencyConfig:
-    """Settings of consistency distillation.
-
-    Attributes:
-        num_segments: K, the pieces of the time axis; 1 is LCM and VideoLCM.
-        skip: step of the time grid, and the default gap of a pair.
-        anchor: what the lowest edge means: ``clean`` data, or the reference code's ``first``
-            noise level.
-        pair: how the two times of a pair are drawn; ``uniform`` is DanceLCM's literal text.
-        guidance: g of the teacher's step; the student learns it and runs without.
-        target: the network that answers at the earlier time: a slow ``ema`` copy, or the
-            ``student`` itself without gradient.
-        target_decay: decay of the slow copy per step (0.95 in VideoLCM and CoSeC).
-        huber_scale: c of the pseudo-Huber distance.
-        noise_offset: as the teacher was trained.
-        person_weight: as in `DenoisingConfig`.
-    """
-
-    num_segments: int = 2
-    skip: int = 20
-    anchor: Literal["clean", "first"] = "clean"
-    pair: Literal["skip", "uniform", "anneal"] = "skip"
-    guidance: float = 2.5
-    target: Literal["ema", "student"] = "ema"
-    target_decay: float = 0.95
-    huber_scale: float = 0.001
-    noise_offset: float = 0.1
-    person_weight: float = 0.0
-
-    def __post_init__(self):
-        if self.guidance < 1:
-            raise ValueError(f"guidance must be at least 1: got guidance={self.guidance}")
-        if not 0 <= self.target_decay < 1:
-            raise ValueError(f"target_decay must be in [0, 1): got {self.target_decay}")
-
-    @property
-    def segments(self) -> Segments:
-        """The segments these settings name, on the training grid."""
-        return Segments(count=self.num_segments, grid=Grid(skip=self.skip), anchor=self.anchor)
+__all__ = ["Consistency", "ConsistencyConfig"]
 
 
-class Consistency(PlainMethod):
-    """One step of distillation (DanceLCM Eq. 4, read in clean space).
+class Step(NamedTuple):
+    """What is drawn for one batch."""
+
+    clean: Float[Tensor, "b f c h w"]
+    """The real latents."""
+
+    noisy: Float[Tensor, "b f c h w"]
+    """The same at ``pair.t_from``."""
+
+    pair: TimePair
+    """The times, on the latents' device."""
+
+    drawn: TimePair
+    """The same on the CPU, where what they decide costs no waiting for the device."""
+
+    asked: Int[Tensor, " n"]
+    """The clips (on the CPU) whose target the target network has a share in."""
+
+
+class Consistency(Distillation):
+    """One step of distillation (DanceLCM Eq. 4, read in clean space, with Eq. 5 and 7).
 
     A clip is noised to ``t_from``; the guided teacher steps from there to ``t_to``; the target
     network estimates clean data there; the student must estimate, from ``t_from``, the mixture
     of both that leads to the same point on the segment's edge. Networks without gradient run
     first, which keeps the student's graph out of memory while they do.
+
+    Args:
+        student: the network to train. With ``config.auxiliary_weight`` it must have
+            ``forward_both(noisy, t, features) -> (prediction, auxiliary)``; with
+            ``config.tell_edge``, ``tell_edge(features, edge) -> features``.
+        teacher: the teacher; its network is frozen.
+        config: the settings.
+        conditions: what networks are told of a batch.
+
+    Raises:
+        ValueError: the student lacks what the settings need, or the teacher does not fit.
     """
 
     def __init__(
@@ -77,68 +78,206 @@ class Consistency(PlainMethod):
         teacher: Denoiser,
         config: ConsistencyConfig,
         *,
-        conditions: Callable[[Mapping[str, Tensor]], Any],
+        conditions: Conditions,
     ):
-        self.trainable = student
-        self.teacher = teacher
+        super().__init__(
+            student,
+            teacher,
+            segments=config.segments,
+            guidance=config.guidance,
+            conditions=conditions,
+        )
+        for needed, name, field in (
+            (config.auxiliary_weight > 0, "forward_both", "auxiliary_weight"),
+            (config.tell_edge, "tell_edge", "tell_edge"),
+        ):
+            if needed and not hasattr(student, name):
+                raise ValueError(
+                    f"{field} needs a student network with {name}: {type(student).__name__} "
+                    f"has none; set method.{field} to nothing or wrap the network"
+                )
         self.config = config
-        self.conditions = conditions
-        self.segments = config.segments
-        self.target = copy.deepcopy(student) if config.target == "ema" else student
-        for frozen in (teacher.network, self.target if config.target == "ema" else None):
-            if frozen is not None:
-                frozen.eval().requires_grad_(False)
+        self.target = student
+        if config.target == "ema":
+            self.target = copy.deepcopy(student).eval().requires_grad_(False)
 
     def loss(
         self, batch: Mapping[str, Tensor], *, generator: torch.Generator, progress: float
     ) -> Loss:
-        """The loss of one batch of clips (``latents`` b f c h w, and what ``conditions`` reads)."""
-        clean = batch["latents"].float()
+        """The loss of one batch of clips.
+
+        Args:
+            batch: ``latents`` (b f c h w), what ``conditions`` reads, and ``person`` and
+                ``motion`` (b f h w) where they are given weight.
+            generator: source of times and noise.
+            progress: share of the run that is done; pairs may depend on it.
+
+        Returns:
+            The loss (Eq. 8), and for the log: the plain ``distance``, also by pieces of the time
+            axis; ``auxiliary`` (Eq. 5); the share of ``motion``; the ``evaluations`` per clip.
+
+        Raises:
+            ValueError: a weight is on whose part the batch lacks.
+        """
+        config = self.config
+        step = self.draw(batch, generator=generator, progress=progress)
+        weight = person_weight(batch, config.person_weight) * motion_weight_of(
+            batch, config.motion_weight, norm=config.motion_norm
+        )
+        target = self.target_estimate(step, batch)
+        estimates = self.student_estimates(step, batch)
+        distance = self._distance(estimates.clean, target, step, weight=weight)
+        with torch.no_grad():
+            plain = self._distance(estimates.clean, target, step, weight=torch.ones_like(weight))
+        parts = {"distance": plain.mean(), **distances_by_time(plain, step.drawn.t_from)}
+        value = (distance * self._time_weight(step.pair.t_from)).mean()
+        if estimates.auxiliary is not None:
+            person = person_weight(batch, config.person_weight)
+            auxiliary = self._auxiliary_loss(estimates.auxiliary, step, weight=person)
+            value = value + config.auxiliary_weight * auxiliary
+            parts["auxiliary"] = auxiliary.detach()
+        if config.motion_weight:
+            parts["motion"] = batch["motion"].float().mean()
+        count = len(step.clean)
+        cost = self.ledger.count(
+            clips=count,
+            student=count,
+            teacher=count * self.teacher_rows * config.solver_steps,
+            target=len(step.asked),
+        )
+        parts["evaluations"] = torch.tensor(cost.total)
+        return Loss(value=value, parts=parts)
+
+    def draw(
+        self, batch: Mapping[str, Tensor], *, generator: torch.Generator, progress: float
+    ) -> Step:
+        """Draws the times and the noise of a batch."""
+        config, clean = self.config, batch["latents"].float()
         pair = draw_pair(
             self.segments,
             batch=len(clean),
             generator=generator,
-            policy=self.config.pair,
+            policy=config.pair,
             progress=progress,
-            device=clean.device,
+        )
+        pair = draw_edge(
+            pair,
+            self.segments,
+            generator=generator,
+            policy=config.edge,
+            lower_share=config.lower_edge_share,
         )
         noise = draw_noise(
-            clean.shape, generator=generator, offset=self.config.noise_offset, device=clean.device
+            clean.shape, generator=generator, offset=config.noise_offset, device=clean.device
         )
-        noisy = self.teacher.schedule.add_noise(clean, noise, pair.t_from)
-        conditions = self.conditions(batch)
-        target = self._target(noisy, pair, conditions)
-        student = self._denoiser(self.trainable)
-        estimate = student.clean(noisy, pair.t_from, student.encode(conditions))
-        distance = pseudo_huber(estimate, target, scale=self.config.huber_scale)
-        value = (distance * person_weight(batch, self.config.person_weight)).mean()
-        return Loss(value=value, parts={"distance": distance.detach().mean()})
+        needed = pair.t_to != pair.edge if config.skip_target else torch.ones(len(clean))
+        placed = pair.to(clean.device)
+        noisy = self.teacher.schedule.add_noise(clean, noise, placed.t_from)
+        return Step(clean, noisy, placed, pair, needed.nonzero()[:, 0])
 
     @torch.no_grad()
-    def _target(
-        self, noisy: Float[Tensor, "b f c h w"], pair: TimePair, conditions: Any
+    def target_estimate(
+        self, step: Step, batch: Mapping[str, Tensor]
     ) -> Float[Tensor, "b f c h w"]:
-        schedule = self.teacher.schedule
-        clean_teacher = self.teacher.guided(
-            noisy, pair.t_from, self.teacher.encode(conditions), guidance=self.config.guidance
-        )
+        """What the student's clean estimate is asked to be, without gradient."""
+        pair, schedule = step.pair, self.teacher.schedule
+        clean_teacher = self._teacher_estimate(step, self.conditions(batch))
         earlier = ddim_step(
-            clean_teacher, noisy, t_from=pair.t_from, t_to=pair.t_to, schedule=schedule
+            clean_teacher, step.noisy, t_from=pair.t_from, t_to=pair.t_to, schedule=schedule
         )
-        target = self._denoiser(self.target)
-        # On the edge the mixture is the teacher alone; the network is asked at a valid time there.
-        clean_target = target.clean(earlier, pair.t_to.clamp(min=0), target.encode(conditions))
         return consistency_target(
             clean_teacher,
-            clean_target,
+            self._answers(earlier, step, batch),
             t_from=pair.t_from,
             t_to=pair.t_to,
             edge=pair.edge,
             schedule=schedule,
         )
 
-    def _denoiser(self, network: nn.Module) -> Denoiser:
-        return Denoiser(network, self.teacher.schedule, self.teacher.parametrisation)
+    def student_estimates(self, step: Step, batch: Mapping[str, Tensor]) -> Estimates:
+        """The student's clean estimate, with gradient; its auxiliary head's if that has weight."""
+        student = self.denoiser(self.trainable)
+        features = self._told(student, self.conditions(batch), step.pair.edge)
+        if self.config.auxiliary_weight > 0:
+            return both_estimates(student, step.noisy, step.pair.t_from, features)
+        return Estimates(student.clean(step.noisy, step.pair.t_from, features))
+
+    def _teacher_estimate(self, step: Step, conditions: Any) -> Float[Tensor, "b f c h w"]:
+        """The clean estimate with which one DDIM step goes where the teacher goes."""
+        config, pair, schedule = self.config, step.pair, self.teacher.schedule
+        times = {"t_from": pair.t_from, "t_to": pair.t_to, "schedule": schedule}
+        denoise = self.teacher_denoise(conditions)
+        if config.solver_steps > 1:
+            landed = solve(denoise, step.noisy, num_steps=config.solver_steps, **times)
+            return inverse_ddim(landed, step.noisy, **times)
+        clean_teacher = denoise(step.noisy, pair.t_from)
+        if config.teacher_step == "ddim":
+            return clean_teacher
+        variance = clean_variance(step.clean, clean_teacher, eta=config.addim_eta)
+        return addim_clean(clean_teacher, step.noisy, variance=variance, **times)
+
+    def _answers(
+        self, earlier: Float[Tensor, "b f c h w"], step: Step, batch: Mapping[str, Tensor]
+    ) -> Float[Tensor, "b f c h w"]:
+        """The target network's clean estimates at ``t_to``; 0 where they have no share."""
+        target, rows = self.denoiser(self.target), step.asked.to(earlier.device)
+        if not len(rows):
+            return torch.zeros_like(earlier)
+        # On the edge the network is asked only with skip_target off, and at a valid time.
+        t, edge = step.pair.t_to.clamp(min=0), step.pair.edge
+        with evaluating(self.target):
+            if len(rows) == len(earlier):
+                return target.clean(earlier, t, self._told(target, self.conditions(batch), edge))
+            some = self._told(target, self.conditions(rows_of(batch, rows)), edge[rows])
+            answers = target.clean(earlier[rows], t[rows], some)
+        return torch.zeros_like(earlier).index_copy(0, rows, answers)
+
+    def _told(self, denoiser: Denoiser, conditions: Any, edge: Int[Tensor, " b"]) -> Any:
+        features = denoiser.encode(conditions)
+        if not self.config.tell_edge:
+            return features
+        return denoiser.network.tell_edge(features, edge)  # type: ignore[operator]
+
+    def _distance(
+        self,
+        estimate: Float[Tensor, "b f c h w"],
+        target: Float[Tensor, "b f c h w"],
+        step: Step,
+        *,
+        weight: Float[Tensor, "..."],
+    ) -> Float[Tensor, " b"]:
+        """The weighted distance of every clip, in the space the settings name."""
+        pair = step.pair
+        scale = spread(
+            residual_scale(
+                pair.t_from,
+                pair.edge,
+                schedule=self.teacher.schedule,
+                space=self.config.loss_space,
+            ),
+            estimate,
+            dtype=torch.float32,
+        )
+        return clip_distance(scale * estimate, scale * target, config=self.config, weight=weight)
+
+    def _time_weight(self, t: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        if self.config.time_weight == "none":
+            return torch.ones(len(t), device=t.device)
+        # SNR + 1 = (alpha^2 + sigma^2) / sigma^2
+        return (1 / self.teacher.schedule.sigma(t).square()).float()
+
+    def _auxiliary_loss(
+        self,
+        auxiliary: Float[Tensor, "b f c h w"],
+        step: Step,
+        *,
+        weight: Float[Tensor, "..."],
+    ) -> Float[Tensor, ""]:
+        """The real latents' supervision (Eq. 5): the distance of the head's estimate to them."""
+        distance = clip_distance(auxiliary, step.clean, config=self.config, weight=weight)
+        if self.config.auxiliary_time_weight == "snr":
+            distance = distance * bounded_snr(step.pair.t_from, schedule=self.teacher.schedule)
+        return distance.mean()
 
     def after_step(self) -> None:
         """Moves the slow copy a little towards the student."""
