@@ -1,0 +1,112 @@
+"""One clip of an evaluation: the truth, and what a model is told of it."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from quickstep.conditions.skeleton import Poses
+
+ASPECT_TOLERANCE = 0.01
+"""Largest relative difference of two aspect ratios that still count as the same."""
+
+
+class SampleError(ValueError):
+    """A clip that cannot be judged; the message is one line and names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One clip and what is known about it; None for what is not.
+
+    Attributes:
+        name: unique in its set.
+        frames: the truth.
+        reference: the picture a model starts from, of the frames' aspect ratio.
+        poses: of the frames, in their pixels.
+        reference_pose: of the reference, one frame, in the reference's pixels.
+        mask: the person.
+        face_boxes: x0, y0, x1, y1 of the face in each frame, pixels.
+        reference_face_box: the same for the reference, one row.
+        fps: frames per second.
+
+    Raises:
+        SampleError: lengths or shapes disagree.
+    """
+
+    name: str
+    frames: UInt8[np.ndarray, "f H W 3"]
+    reference: UInt8[np.ndarray, "h w 3"]
+    fps: float
+    poses: Poses | None = None
+    reference_pose: Poses | None = None
+    mask: Bool[np.ndarray, "_ _ _"] | None = None
+    face_boxes: Float[np.ndarray, "_ 4"] | None = None
+    reference_face_box: Float[np.ndarray, "1 4"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses parts that do not belong together."""
+        count, size = len(self.frames), self.size
+        for part in ("poses", "mask", "face_boxes"):
+            if (value := getattr(self, part)) is not None and len(value) != count:
+                raise SampleError(f"{self.name}: {count} frames but {part} of {len(value)}")
+        if self.mask is not None and self.mask.shape[1:] != self.frames.shape[1:3]:
+            shape = _times((self.mask.shape[2], self.mask.shape[1]))
+            raise SampleError(f"{self.name}: the mask is {shape}, the frames are {_times(size)}")
+        shapes = {"reference": (self.reference.shape[1], self.reference.shape[0])}
+        shapes |= {} if self.poses is None else {"skeletons' picture": self.poses.size}
+        for part, shape in shapes.items():
+            if not same_aspect(shape, size):
+                raise SampleError(
+                    f"{self.name}: the {part} is {_times(shape)}, the frames are {_times(size)}: "
+                    "they must have one aspect ratio"
+                )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frames."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    def every(self, stride: int, *, most: int | None = None) -> "Sample":
+        """Every `stride`-th frame, `most` of them at most."""
+        if stride == 1 and (most is None or most >= len(self.frames)):
+            return self
+        kept = np.arange(0, len(self.frames), stride)[:most]
+        parts = {
+            name: None if (value := getattr(self, name)) is None else value[kept]
+            for name in ("frames", "poses", "mask", "face_boxes")
+        }
+        return replace(self, fps=self.fps / stride, **parts)
+
+    def digest(self) -> str:
+        """SHA-256 of all that a score can depend on."""
+        total = hashlib.sha256(f"{self.name} {self.fps!r}".encode())
+        for poses in (self.poses, self.reference_pose):
+            total.update(b"poses" if poses is None else repr(poses.size).encode())
+            for array in () if poses is None else (poses.keypoints, poses.scores, poses.visible):
+                add_array(total, array)
+        boxes = (self.face_boxes, self.reference_face_box)
+        for array in (self.frames, self.reference, self.mask, *boxes):
+            add_array(total, array)
+        return total.hexdigest()
+
+
+def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have one shape, up to the rounding of a resize."""
+    difference = abs(one[0] * other[1] - other[0] * one[1])
+    slack = ASPECT_TOLERANCE * one[0] * other[1]
+    return difference <= max(slack, max(one), max(other))
+
+
+def add_array(total: "hashlib._Hash", array: np.ndarray | None) -> None:
+    """Adds an array's type, shape and content to a digest."""
+    if array is None:
+        total.update(b"none")
+        return
+    total.update(f"{array.dtype.str}{array.shape}".encode())
+    total.update(np.ascontiguousarray(array).data)
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
