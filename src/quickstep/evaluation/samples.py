@@ -81,9 +81,7 @@ class Samples:
                 f"the first is {lacking[0]!r}"
             )
         kept = sorted(names or self._readers)[:limit]
-        return Samples(
-            self.source, {name: self._readers[name] for name in kept}, known=self.known
-        )
+        return Samples(self.source, {name: self._readers[name] for name in kept}, known=self.known)
 
 
 def open_samples(path: str | Path, *, reference: int = 0) -> Samples:
