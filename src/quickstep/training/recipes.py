@@ -122,7 +122,7 @@ class TeacherRecipe:
     reference_everywhere: bool = True
     parametrisation: Literal["v", "clean"] = "clean"
     method: DenoisingConfig = DenoisingConfig()
-    guidance: float = 2.0
+    guidance: float = 1.5
     train: TrainConfig
 
 
@@ -203,7 +203,7 @@ _DANCER = _Sizes(
     widths=(16, 32, 64, 128),
     latent_channels=16,
     clips=ClipMix(),
-    steps={"vae": 3000, "clip": 1500, "unianimate": 4000, "dancelcm": 600},
+    steps={"vae": 3000, "clip": 1500, "unianimate": 5400, "dancelcm": 620},
 )
 _LAB = _Sizes(
     data=DancerData(num_clips=1200, num_frames=8, size=64, preset="plain", cell=4),
@@ -252,7 +252,7 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             data=sizes.data,
             teacher=f"unianimate_{name}",
             clips=sizes.clips,
-            method=ConsistencyConfig(guidance=2.0, person_weight=1.0),
+            method=ConsistencyConfig(guidance=1.5, person_weight=1.0),
             train=TrainConfig(
                 num_steps=sizes.steps["dancelcm"],
                 learning_rate=2e-4,
@@ -269,7 +269,7 @@ _FEATURES = FeatureRecipe(
     data=_DANCER.data,
     people=PeopleData(num_clips=1800, num_frames=1, size=128, first_seed=100_000, scenes=3),
     train=TrainConfig(
-        num_steps=1200,
+        num_steps=2000,
         learning_rate=1e-3,
         warmup_steps=50,
         decay_fraction=0.4,
