@@ -40,7 +40,7 @@ class View:
 
     @classmethod
     def centred(cls, picture: tuple[int, int], *, size: tuple[int, int]) -> "View":
-        """The largest centred rectangle with the shape of `size`, as torchvision cuts it.
+        """The largest centred rectangle with the shape of `size`, as usual crops cut it.
 
         Example:
             >>> View.centred((604, 1080), size=(256, 256))
