@@ -9,8 +9,10 @@ import tyro
 
 from quickstep.apps.animate import animate
 from quickstep.apps.console import error_line, plain_warnings
+from quickstep.apps.curve import curve
 from quickstep.apps.dancer import dancer
 from quickstep.apps.demo import demo
+from quickstep.apps.evaluate import evaluate
 from quickstep.apps.export import export
 from quickstep.apps.learning import distill, train
 
@@ -20,6 +22,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "dancer": dancer,
     "train": train,
     "distill": distill,
+    "evaluate": evaluate,
+    "curve": curve,
     "export": export,
 }
 DESCRIPTION = "Human image animation in 2 to 4 denoising steps."

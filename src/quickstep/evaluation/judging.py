@@ -1,0 +1,134 @@
+"""One made clip beside the truth under a protocol: its scores, and its features for the set."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from quickstep.animation.stopwatch import Stopwatch
+from quickstep.evaluation.cache import Record, WorkFolder
+from quickstep.evaluation.makers import Made
+from quickstep.evaluation.metrics import Pair, clip_metrics, set_metrics
+from quickstep.evaluation.networks import Networks
+from quickstep.evaluation.protocols import Protocol
+from quickstep.evaluation.sample import Sample, SampleError, add_array, same_aspect
+from quickstep.evaluation.views import View
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores made clips.
+
+    Attributes:
+        protocol: how they are framed, and the metrics (those left out are taken off it).
+        networks: the networks of its metrics.
+        work: where features of the truth are kept.
+    """
+
+    protocol: Protocol
+    networks: Networks
+    work: WorkFolder
+
+    def sample(self, sample: Sample) -> Sample:
+        """The frames of a clip that are driven and judged."""
+        return sample.every(self.protocol.stride, most=self.protocol.max_frames)
+
+    def judge(self, sample: Sample, made: Made) -> Record:
+        """The record of a made clip.
+
+        Raises:
+            SampleError: made and truth differ in length or shape, or cannot be measured.
+        """
+        watch = Stopwatch(self.networks.device)
+        try:
+            with watch("view"):
+                pair = self.pair(sample, made)
+            scores = {}
+            for metric in clip_metrics(self.protocol.metrics):
+                with watch(f"judge {metric.name}"), torch.no_grad():
+                    scores[metric.name] = metric.value(pair, self.networks.loaded)
+            truth = frames_digest(pair.truth)
+            features = {}
+            for metric in set_metrics(self.protocol.metrics):
+                with watch(f"judge {metric.name}"):
+                    features[metric.network] = self._features(metric.network, pair.made)
+                    self.truth_features(metric.network, truth, pair.truth)
+        except SampleError:
+            raise
+        except ValueError as error:
+            raise SampleError(f"{sample.name}: {error}") from error
+        return Record(
+            clip=sample.name,
+            sample=sample.digest(),
+            num_frames=len(pair.truth),
+            scores=scores,
+            truth=truth,
+            num_evaluations=made.num_evaluations,
+            notes=made.notes,
+            features=features,
+            timings={**made.timings, **watch.seconds},
+        )
+
+    def pair(self, sample: Sample, made: Made) -> Pair:
+        """Made and true frames as the protocol sees them.
+
+        Raises:
+            SampleError: they differ in length or shape.
+        """
+        size = (made.frames.shape[2], made.frames.shape[1])
+        protocol, count = self.protocol, len(sample.frames)
+        if len(made.frames) != count:
+            raise SampleError(
+                f"{sample.name}: {len(made.frames)} frames were made, the truth has {count}"
+            )
+        if not same_aspect(size, sample.size) and size != protocol.size:
+            raise SampleError(
+                f"{sample.name}: {size[0]}x{size[1]} was made, which has not the shape of the "
+                f"truth's {sample.size[0]}x{sample.size[1]}"
+            )
+        view = protocol.view(sample.size)
+        still = (sample.reference.shape[1], sample.reference.shape[0])
+        reference = self._like(view, still).frames(sample.reference[None], by=protocol.truth_filter)
+        return Pair(
+            made=self._like(view, size).frames(made.frames, by=protocol.made_filter),
+            truth=view.frames(sample.frames, by=protocol.truth_filter),
+            reference=reference[0],
+            mask=None if sample.mask is None else view.mask(sample.mask),
+            face_boxes=None if sample.face_boxes is None else view.boxes(sample.face_boxes),
+            poses=None if sample.poses is None else view.poses(sample.poses),
+            seams=made.seams,
+        )
+
+    def truth_features(
+        self, network: str, truth: str, frames: np.ndarray | None = None
+    ) -> Float[np.ndarray, "n d"]:
+        """Features of true frames, from the work folder where they are there.
+
+        Args:
+            network: the extractor.
+            truth: digest of the frames, see `frames_digest`.
+            frames: the frames, for when they are not there.
+        """
+        described: dict[str, Any] = dict(self.networks.describe()[network])
+        make = None if frames is None else lambda: self._features(network, frames)
+        return self.work.truth_features(truth, {"name": network, **described}, make)
+
+    def _like(self, view: View, picture: tuple[int, int]) -> View:
+        """The view of a picture of another resolution, brought to the same size."""
+        return replace(self.protocol.view(picture), size=view.size)
+
+    def _features(self, network: str, frames: np.ndarray) -> Float[np.ndarray, "n d"]:
+        extract: Any = self.networks.loaded[network]
+        with torch.no_grad():
+            features = extract(frames)
+        return features.detach().float().cpu().numpy()
+
+
+def frames_digest(frames: np.ndarray) -> str:
+    """SHA-256 of frames, their shape included."""
+    total = hashlib.sha256()
+    add_array(total, frames)
+    return total.hexdigest()
