@@ -26,8 +26,8 @@ def protocol():
 def test_weights_that_were_not_given_stop_it():
     with pytest.raises(
         ProtocolError,
-        match=r"disco-2024 measures lpips_disco: give --weights lpips_disco=PATH \(vgg16-397923af.pth of "
-        r"the torch hub.*\), or leave it out by --without lpips_disco "
+        match=r"disco-2024 measures lpips_disco: give --weights lpips_disco=PATH "
+        r"\(vgg16-397923af.pth of the torch hub.*\), or leave it out by --without lpips_disco "
         r"\(lpips_disco, fid, fid_vid, fvd need weights\)",
     ):
         open_networks(find_protocol("disco-2024"), {})

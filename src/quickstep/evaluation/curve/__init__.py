@@ -1,0 +1,1 @@
+"""Quality against speed: measures models at many step counts and shows it on one page."""
