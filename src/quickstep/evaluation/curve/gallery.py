@@ -9,7 +9,7 @@ import numpy as np
 from quickstep.animation.sheet import moments
 from quickstep.evaluation.curve.media import Sheet, pack_within
 from quickstep.evaluation.curve.plots import Style
-from quickstep.evaluation.curve.points import Made, Point, Report, Showcase
+from quickstep.evaluation.curve.points import Point, Report, Showcase
 from quickstep.evaluation.motion import common_top, difference_heat_map
 
 MOST_FRAMES = 48
@@ -28,57 +28,108 @@ class Gallery:
 
 @dataclass(frozen=True)
 class _Clip:
-    """A video of a showcase and its map of change, once they are packed."""
+    """A video of a showcase; `change` is its map of change, one picture for each of the strip."""
 
     title: str
-    film: Sheet
-    heat: Sheet | None
-    number: int
+    frames: np.ndarray
+    change: np.ndarray | None = None
+    point: Point | None = None
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """All that is shown of a showcase, before it is packed.
+
+    Attributes:
+        showcase: what it is of.
+        given: reference, dance and what the autoencoder alone makes of the truth.
+        truth: what really happened.
+        made: what the points made.
+        top: grey levels of change that are shown brightest.
+    """
+
+    showcase: Showcase
+    given: Sequence[_Clip]
+    truth: _Clip
+    made: Sequence[_Clip]
+    top: float
+
+    def videos(self) -> Iterator[np.ndarray]:
+        """Every video to pack."""
+        for clip in (*self.given, self.truth, *self.made):
+            yield clip.frames
+            if clip.change is not None:
+                yield clip.change
+
+
+class _Shelf:
+    """Packed videos, found again by the very array that was packed."""
+
+    def __init__(self, panels: Sequence[_Panel], *, budget: int) -> None:
+        videos = [video for panel in panels for video in panel.videos()]
+        self.sheets = pack_within(videos, budget=budget)
+        self._numbers = {id(video): number for number, video in enumerate(videos)}
+
+    def number(self, video: np.ndarray) -> int:
+        """The number of a video's style rule."""
+        return self._numbers[id(video)]
+
+    def sheet(self, video: np.ndarray) -> Sheet:
+        """A video's sheet."""
+        return self.sheets[self.number(video)]
 
 
 def gallery_section(report: Report, styles: Mapping[str, Style], *, budget: int) -> Gallery:
     """Clips, strips and maps of all showcases, packed so that they keep to a budget."""
     if not report.showcases:
         return Gallery(html="", css="")
-    videos = [video for showcase in report.showcases for video in _videos(showcase)]
-    sheets = pack_within(videos, budget=budget)
-    rules = [_window_rule(number, sheet) for number, sheet in enumerate(sheets)]
-    films = {(sheet.count, sheet.columns) for sheet in sheets}
+    panels = [_panel(showcase) for showcase in report.showcases]
+    shelf = _Shelf(panels, budget=budget)
+    rules = [_window_rule(number, sheet) for number, sheet in enumerate(shelf.sheets)]
+    films = {(sheet.count, sheet.columns) for sheet in shelf.sheets}
     rules += [_film_rule(count, columns) for count, columns in sorted(films)]
-    tabs, panels, first = [], [], 0
-    for number, showcase in enumerate(report.showcases):
-        count = sum(1 for _ in _videos(showcase))
-        numbered = list(enumerate(sheets))[first : first + count]
-        tabs.append(_tab(number, showcase))
-        panels.append(_panel(number, showcase, numbered, styles))
-        rules.append(f"#clips:has(#clip-{number}:checked) #panel-{number}{{display:block}}")
-        first += count
+    rules += [
+        f"#clips:has(#clip-{number}:checked) #panel-{number}{{display:block}}"
+        for number in range(len(panels))
+    ]
+    tabs = "".join(_tab(number, panel.showcase) for number, panel in enumerate(panels))
+    shown = "".join(
+        _panel_html(number, panel, shelf, styles) for number, panel in enumerate(panels)
+    )
     html = (
         '<section id="clips"><h2>See for yourself</h2>'
-        f'<fieldset class="tabs"><legend>Clip</legend>{"".join(tabs)}</fieldset>'
-        f"{_controls()}{''.join(panels)}</section>"
+        f'<fieldset class="tabs"><legend>Clip</legend>{tabs}</fieldset>'
+        f"{_controls()}{shown}</section>"
     )
     return Gallery(html=html, css="".join(rules))
 
 
-def _videos(showcase: Showcase) -> Iterator[np.ndarray]:
-    """What a showcase packs: what is given, then truth and made videos with their changes."""
-    shown = [showcase.truth, *(made.frames for made in showcase.made)]
-    shown = [frames[:MOST_FRAMES] for frames in shown]
-    top = common_top(shown)
-    yield showcase.reference[None]
-    yield showcase.skeletons[:MOST_FRAMES]
+def _panel(showcase: Showcase) -> _Panel:
+    kept = [each.frames[:MOST_FRAMES] for each in showcase.made]
+    truth = showcase.truth[:MOST_FRAMES]
+    top = common_top([truth, *kept])
+    given = [_Clip("reference", showcase.reference[None])]
+    given.append(_Clip("dance", showcase.skeletons[:MOST_FRAMES]))
     if showcase.ceiling is not None:
-        yield showcase.ceiling[:MOST_FRAMES]
-    for frames in shown:
-        yield frames
-        if len(frames) > 1:
-            yield difference_heat_map(frames, top=top)[_steps_shown(len(frames))]
+        given.append(_Clip("autoencoder", showcase.ceiling[:MOST_FRAMES]))
+    return _Panel(
+        showcase=showcase,
+        given=given,
+        truth=_Clip("truth", truth, _change(truth, top)),
+        made=[
+            _Clip(each.point.title, frames, _change(frames, top), each.point)
+            for each, frames in zip(showcase.made, kept, strict=True)
+        ],
+        top=top,
+    )
 
 
-def _steps_shown(num_frames: int) -> list[int]:
-    """Numbers of the changes under the pictures of a strip: from the picture to the next frame."""
-    return [min(frame, num_frames - 2) for frame in moments(num_frames, count=STRIP)]
+def _change(frames: np.ndarray, top: float) -> np.ndarray | None:
+    """Maps of the change from each picture of a strip to the frame after it (the last: into it)."""
+    if len(frames) < 2:
+        return None
+    steps = [min(frame, len(frames) - 2) for frame in moments(len(frames), count=STRIP)]
+    return difference_heat_map(frames, top=top)[steps]
 
 
 def _window_rule(number: int, sheet: Sheet) -> str:
@@ -117,98 +168,87 @@ def _controls() -> str:
     )
 
 
-def _panel(
-    number: int,
-    showcase: Showcase,
-    numbered: Sequence[tuple[int, Sheet]],
-    styles: Mapping[str, Style],
-) -> str:
-    feed = iter(numbered)
-    given = [("reference", next(feed)), ("dance", next(feed))]
-    ceiling = [] if showcase.ceiling is None else [("autoencoder", next(feed))]
-    truth = _clip(feed, "truth", len(showcase.truth))
-    made = [(each, _clip(feed, each.point.title, len(each.frames))) for each in showcase.made]
-    shown = [*given, ("truth", (truth.number, truth.film)), *ceiling]
-    first = "".join(_film(*numbered, title=title, fps=showcase.fps) for title, numbered in shown)
+def _panel_html(number: int, panel: _Panel, shelf: _Shelf, styles: Mapping[str, Style]) -> str:
+    fps = panel.showcase.fps
+    first = "".join(_film(clip, shelf, fps=fps) for clip in (*panel.given[:2], panel.truth))
+    first += "".join(_film(clip, shelf, fps=fps) for clip in panel.given[2:])
     rows = "".join(
         f'<h3><i class="dot {styles[model].name}"></i>{escape(model)}</h3><div class="films">'
-        + "".join(
-            _film(clip.number, clip.film, title=clip.title, fps=showcase.fps, point=each.point)
-            for each, clip in clips
-        )
+        + "".join(_film(clip, shelf, fps=fps) for clip in clips)
         + "</div>"
-        for model, clips in _by_model(made)
+        for model, clips in _by_model(panel.made)
     )
+    cut = ""
+    if len(panel.showcase.truth) > MOST_FRAMES:
+        cut = f'<p class="hint">The first {MOST_FRAMES} of {len(panel.showcase.truth)} frames.</p>'
     return (
-        f'<div class="panel" id="panel-{number}" data-fps="{showcase.fps:g}">'
+        f'<div class="panel" id="panel-{number}" data-fps="{fps:g}">{cut}'
         f'<h3>Given and true</h3><div class="films given">{first}</div>{rows}'
-        f"{_strips(truth, made)}</div>"
+        f"{_strips(panel, shelf)}</div>"
     )
 
 
-def _clip(feed: Iterator[tuple[int, Sheet]], title: str, num_frames: int) -> _Clip:
-    number, film = next(feed)
-    heat = next(feed)[1] if num_frames > 1 else None
-    return _Clip(title=title, film=film, heat=heat, number=number)
+def _by_model(made: Sequence[_Clip]) -> list[tuple[str, list[_Clip]]]:
+    found: dict[str, list[_Clip]] = {}
+    for clip in made:
+        assert clip.point is not None
+        found.setdefault(clip.point.model, []).append(clip)
+    return list(found.items())
 
 
-def _by_model(
-    made: Sequence[tuple[Made, _Clip]],
-) -> list[tuple[str, list[tuple[Made, _Clip]]]]:
-    models = dict.fromkeys(each.point.model for each, _ in made)
-    return [(model, [pair for pair in made if pair[0].point.model == model]) for model in models]
-
-
-def _film(number: int, sheet: Sheet, *, title: str, fps: float, point: Point | None = None) -> str:
-    moving = ""
+def _film(clip: _Clip, shelf: _Shelf, *, fps: float) -> str:
+    sheet, moving = shelf.sheet(clip.frames), ""
     if sheet.count > 1:
         moving = (
             f' style="animation:film-{sheet.count}-{sheet.columns} {sheet.count / fps:.4g}s '
             f'step-end infinite" data-count="{sheet.count}"'
         )
-    told = title if point is None else f"{point.model} in {title}"
     return (
-        f'<figure><div class="film s{number}" role="img" aria-label="{escape(told)}"{moving}></div>'
-        f"<figcaption>{escape(title)}</figcaption></figure>"
+        f'<figure><div class="film s{shelf.number(clip.frames)}" role="img" '
+        f'aria-label="{escape(_told(clip))}"{moving}></div>'
+        f"<figcaption>{escape(clip.title)}</figcaption></figure>"
     )
 
 
-def _strips(truth: _Clip, made: Sequence[tuple[Made, _Clip]]) -> str:
+def _told(clip: _Clip) -> str:
+    return clip.title if clip.point is None else f"{clip.point.model}, {clip.title}"
+
+
+def _strips(panel: _Panel, shelf: _Shelf) -> str:
     """Pictures at even moments and, below each, how much changes to the next frame."""
-    shown = [_strip(truth, "truth")]
-    folded = []
-    for each, clip in made:
-        strip = _strip(clip, f"{each.point.model}, {each.point.title}")
-        (shown if each.point.best else folded).append(strip)
+    best = [clip for clip in panel.made if clip.point is not None and clip.point.best]
+    others = [clip for clip in panel.made if clip.point is None or not clip.point.best]
+    shown = "".join(_strip(clip, shelf) for clip in (panel.truth, *best))
     more = ""
-    if folded:
+    if others:
         more = (
             '<details class="strips"><summary>All other numbers of steps</summary>'
-            f"{''.join(folded)}</details>"
+            f"{''.join(_strip(clip, shelf) for clip in others)}</details>"
         )
     return (
-        '<h3>Moments, and the change to the next frame</h3><p class="hint">Dark is still, bright '
-        "is change; one scale for all rows of a clip. Bright where the truth is dark is flicker, "
-        "dark where the truth is bright is motion that is missing.</p>"
-        f"{''.join(shown)}{more}"
+        '<h3>Moments, and the change to the next frame</h3><p class="hint">Black is still, the '
+        f"brightest is a change of {panel.top:.0f} grey levels or more, for all rows alike. Bright "
+        "where the truth is dark is flicker, dark where the truth is bright is motion that is "
+        f"missing.</p>{shown}{more}"
     )
 
 
-def _strip(clip: _Clip, title: str) -> str:
-    chosen = moments(clip.film.count, count=STRIP)
-    pictures = "".join(_still(clip.number, clip.film, frame) for frame in chosen)
+def _strip(clip: _Clip, shelf: _Shelf) -> str:
+    sheet, title = shelf.sheet(clip.frames), escape(_told(clip))
+    number = shelf.number(clip.frames)
+    chosen = moments(sheet.count, count=STRIP)
+    pictures = "".join(_still(number, sheet, frame) for frame in chosen)
     changes = ""
-    if clip.heat is not None:
-        cells = "".join(
-            _still(clip.number + 1, clip.heat, place) for place in range(clip.heat.count)
-        )
+    if clip.change is not None:
+        map_sheet, map_number = shelf.sheet(clip.change), shelf.number(clip.change)
+        cells = "".join(_still(map_number, map_sheet, place) for place in range(map_sheet.count))
         changes = (
-            f'<div class="strip heat" role="img" aria-label="change to the next frame, '
-            f'{escape(title)}">{cells}</div>'
+            '<div class="strip heat" role="img" '
+            f'aria-label="change to the next frame, {title}">{cells}</div>'
         )
     return (
-        f'<figure class="moments"><figcaption>{escape(title)}</figcaption>'
-        f'<div class="strip" role="img" aria-label="moments of {escape(title)}">{pictures}</div>'
+        f'<figure class="moments"><figcaption>{title}</figcaption>'
+        f'<div class="strip" role="img" aria-label="moments of {title}">{pictures}</div>'
         f"{changes}</figure>"
     )
 

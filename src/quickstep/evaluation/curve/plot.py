@@ -115,7 +115,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten from `low` to `high`, or the powers alone over a long way.
 
     Example:
-        >>> log_ticks(0.8, 120)
+        >>> log_ticks(0.8, 120.0)
         [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
