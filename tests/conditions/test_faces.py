@@ -234,6 +234,15 @@ def test_boxes_without_any_area_do_no_harm():
     assert detect_faces(np.zeros((60, 60, 3), dtype=np.uint8), Collapsing()) == []
 
 
+def test_faces_that_are_moved_out_of_the_picture_are_left_out():
+    class Fleeing(Rectangles):
+        def _answers(self, grey: np.ndarray, edge: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+            ones = np.ones(len(grey), dtype=np.float32)
+            return ones, np.full((len(grey), 4), 9.0 * (grey.shape[1] == 48), dtype=np.float32)
+
+    assert detect_faces(np.zeros((60, 60, 3), dtype=np.uint8), Fleeing()) == []
+
+
 def test_suppression_by_hand():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [2, 2, 5, 5], [20, 20, 30, 30]], dtype=float)
     scores = np.array([0.9, 0.8, 0.95, 0.1])

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 WINDOW, STRIDE = 12, 2
@@ -61,8 +61,8 @@ class Face:
     """A face that was found.
 
     Attributes:
-        box: tight round brows, chin and cheeks, not square, not cut at the picture's edge. As
-            everyone's MTCNN has it: x0 and y0 may be taken for a pixel less.
+        box: tight round brows, chin and cheeks, not square, not cut at the picture's edge. As in
+            the public code, x0 and y0 count from 1: the pixel before is the box's first.
         probability: of being a face, 0 to 1.
         landmarks: x, y of the eyes, the nose and the mouth's corners; the eye and the corner on
             the picture's left come first.
@@ -268,6 +268,7 @@ def _judged(
     landmarks = boxes[:, None, :2] - 1 + landmarks[likely] * side
     boxes = _moved(boxes, offsets[likely])
     kept = kept_boxes(boxes + (0, 0, 1, 1), score, overlap=0.7, of_smaller=True)
+    kept = kept[_is_seen(boxes[kept], sums)]
     return boxes[kept], score[kept], landmarks[kept]
 
 
@@ -339,8 +340,16 @@ def _squares(
     middle = (boxes[:, 2:] + boxes[:, :2]) / 2
     side = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)[:, None]
     squares = np.concatenate([middle - side / 2, middle + side / 2], axis=1)
-    touching = (squares[:, :2] < sums.shape[1::-1]) & (squares[:, 2:] >= 1)
-    return squares[touching.all(axis=1) & (side[:, 0] >= 0)]
+    return squares[_is_seen(squares, sums)]
+
+
+def _is_seen(
+    boxes: Float[np.ndarray, "n 4"], sums: Int[np.ndarray, "Y X 3"]
+) -> Bool[np.ndarray, " n"]:
+    """Whether a box has an area and touches the picture."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    inside = (low < (sums.shape[1] - 1, sums.shape[0] - 1)) & (high >= 1)
+    return np.all((low < high) & inside, axis=1)
 
 
 def _crops(
