@@ -34,6 +34,12 @@ def test_a_resume_may_change_length_threads_and_reports(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["train"]["num_steps"] == 99
 
 
+def test_a_resume_may_change_the_guidance_a_teacher_is_exported_with(tmp_path):
+    open_run(tmp_path, description(settings={"guidance": 2.0}), resume=True)
+    open_run(tmp_path, description(settings={"guidance": 1.5}), resume=True)
+    assert json.loads((tmp_path / "config.json").read_text())["settings"]["guidance"] == 1.5
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

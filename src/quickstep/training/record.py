@@ -72,7 +72,11 @@ def _what_matters(description: Mapping[str, Any]) -> dict[str, Any]:
     # compared (`micro_batches_per_step`), and the packages may be newer ones.
     free = FREE_ON_RESUME | {"accumulation"}
     train = {name: value for name, value in description["train"].items() if name not in free}
-    return {**description, "train": train, "versions": None}
+    # A teacher's own guidance scale is a default of the exported model; it teaches nothing.
+    settings = {
+        name: value for name, value in description["settings"].items() if name != "guidance"
+    }
+    return {**description, "train": train, "settings": settings, "versions": None}
 
 
 def _check_same(old: Any, new: Any, *, folder: Path, name: str = "") -> None:
