@@ -1,14 +1,20 @@
 """Everything that is shipped runs: the whole chain of recipes, at toy size, to a loaded model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from quickstep.animation.plan import make_plan
 from quickstep.config import digest
+from quickstep.methods.presets import PRESETS
 from quickstep.networks.folder import load_model
 from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
-from quickstep.training.recipes import RECIPES, AutoencoderRecipe, find_recipe, recipe_names
+from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
+from quickstep.training.recipe_kinds import AutoencoderRecipe, PeRFlowRecipe, StudentRecipe
+from quickstep.training.recipes import RECIPES, find_recipe, recipe_names
 from quickstep.training.runs import export_recipe, recipe_of_run, run_recipe
 
 CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
@@ -27,9 +33,8 @@ def changes(kind: str) -> dict[str, str]:
         "vae": {"widths": "8,8,8", "batch_size": "2", "crop": "16", "train.preview_every": "1"},
         "clip": {"width": "16", "layers": "1", "embedding": "16", "batch_size": "4"},
         "unianimate": {**MIX, **SHAPE},
-        "dancelcm": {**MIX, "train.preview_every": "2"},
     }
-    return CLIPS | TOY | extra[kind]
+    return CLIPS | TOY | extra.get(kind, {**MIX, "train.preview_every": "2"})
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,44 @@ def test_the_chain_ends_in_a_model_that_runs(runs):
     )
     assert latents.shape == (1, 3, channels, 8, 8)
     assert latents.isfinite().all()
+
+
+@pytest.mark.parametrize("method", sorted(set(PRESETS) - {"dancelcm"}))
+def test_every_baseline_ends_in_a_student_that_runs(runs, method):
+    name = f"{method}_lab"
+    run_recipe(name, overrides=changes(method), run_folder=runs / name)
+    student = load_model(runs / name)
+    preset = PRESETS[method](guidance=1.5, noise_offset=0.1)
+    assert student.settings.method == method
+    assert student.settings.sampler == preset.sampler
+    assert student.settings.segments == preset.config.num_segments
+    plan = make_plan(student.settings)
+    assert len(plan.times) == student.settings.steps_best
+    assert (runs / name / "previews" / "000002.png").is_file()
+
+
+def test_an_exported_student_has_no_auxiliary_head(runs):
+    trained = read_checkpoint(latest_checkpoint(runs / "dancelcm_lab")).weights
+    exported = load_model(runs / "dancelcm_lab").network.state_dict()
+    heads = [key for key in trained if key.startswith("auxiliary.")]
+    assert heads
+    assert {key.removeprefix("network.") for key in trained if key not in heads} == set(exported)
+
+
+def test_methods_are_compared_at_equal_compute():
+    def evaluations(recipe):
+        method = recipe.method
+        if isinstance(recipe, StudentRecipe):
+            method = replace(method, skip_target=False)
+        return recipe.train.num_steps * method.cost().total
+
+    for size in ("dancer", "lab"):
+        ours = evaluations(RECIPES[f"dancelcm_{size}"])
+        for method in PRESETS:
+            recipe = RECIPES[f"{method}_{size}"]
+            assert evaluations(recipe) == pytest.approx(ours, rel=0.03)
+            assert recipe.train.learning_rate == RECIPES[f"dancelcm_{size}"].train.learning_rate
+    assert isinstance(RECIPES["perflow_dancer"], PeRFlowRecipe)
 
 
 def test_an_export_knows_the_fields_that_were_changed(runs):

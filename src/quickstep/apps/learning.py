@@ -89,10 +89,11 @@ def _run(
     device: str,
 ) -> int:
     overrides = read_changes(changes)
-    from quickstep.training.recipes import StudentRecipe, find_recipe
+    from quickstep.training.recipe_kinds import DistillationRecipe
+    from quickstep.training.recipes import find_recipe
     from quickstep.training.runs import run_recipe
 
-    wanted = "distill" if isinstance(find_recipe(recipe), StudentRecipe) else "train"
+    wanted = "distill" if isinstance(find_recipe(recipe), DistillationRecipe) else "train"
     if wanted != command:
         raise ValueError(f"{recipe} is not for `quickstep {command}`: use `quickstep {wanted}`")
     preparing = Preparing()

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.losses.motion import moving_cells
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,12 @@ class ClipBatches:
         """The batch of given clips (``rows``), frames (b f) and reference frames (b).
 
         It holds ``latents``, ``reference``, ``picture``, ``pose``, ``reference_pose``,
-        ``image`` and ``person``.
+        ``image``, ``person``, and ``motion``, the cells that move from one of these frames to
+        the next.
         """
         prepared, across = self.prepared, rows[:, None]
+        frames = torch.from_numpy(prepared.frames[across, moments])
+        cell = frames.shape[2] // prepared.person.shape[2]
         return {
             "latents": torch.from_numpy(prepared.latents[across, moments]).float(),
             "reference": torch.from_numpy(prepared.latents[rows, references]).float(),
@@ -156,6 +160,7 @@ class ClipBatches:
             "reference_pose": torch.from_numpy(prepared.poses[rows, references]),
             "image": torch.from_numpy(prepared.images[rows, references])[:, None].float(),
             "person": torch.from_numpy(prepared.person[across, moments]).float().div(255),
+            "motion": moving_cells(frames, cell=cell).float(),
         }
 
 

@@ -26,6 +26,7 @@ from transformers import CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from quickstep.config import from_dict, to_dict
+from quickstep.diffusion.sampling import Sampler
 from quickstep.diffusion.schedule import Schedule
 from quickstep.networks.unianimate import UniAnimateUNet
 
@@ -111,7 +112,7 @@ class Settings:
     role: Literal["teacher", "student"]
     method: str
     family: Literal["unianimate"] = "unianimate"
-    sampler: Literal["ddim", "lcm", "edges", "segment"] = "ddim"
+    sampler: Sampler = "ddim"
     steps_allowed: tuple[int, ...] = ()
     steps_best: int = 50
     guidance: float = 1.0
@@ -142,8 +143,10 @@ class Settings:
         for name in ("steps_best", "grid_skip", "frames", "fps"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"Settings.{name} must be positive: got {getattr(self, name)}")
-        if self.sampler == "segment" and self.segments is None:
-            raise ValueError("Settings.segments must be given for the sampler 'segment': got None")
+        if self.sampler in ("edges", "segment", "perflow") and self.segments is None:
+            raise ValueError(
+                f"Settings.segments must be given for the sampler {self.sampler!r}: got None"
+            )
 
 
 @dataclass

@@ -13,7 +13,7 @@ from quickstep.data.feature_batches import CORRUPTIONS, FeatureBatches
 from quickstep.data.prepared import PreparedSet, pictures_to_video
 from quickstep.methods.features import FeatureLearning, FeatureTasks
 from quickstep.networks.features.dancer import DancerFeatures
-from quickstep.training.recipes import FeatureRecipe
+from quickstep.training.recipe_kinds import FeatureRecipe
 
 FEATURES_PART = "features"
 

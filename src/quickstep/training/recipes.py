@@ -5,186 +5,26 @@ frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat with sever
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any
 
 from quickstep.data.feature_batches import PeopleData
 from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
-from quickstep.methods.contrast import ContrastConfig
 from quickstep.methods.denoising import DenoisingConfig
-from quickstep.methods.features import FeatureConfig
-from quickstep.methods.reconstruction import ReconstructionConfig
+from quickstep.methods.perflow import PeRFlowConfig
+from quickstep.methods.presets import PRESETS
 from quickstep.training.config import TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class AutoencoderRecipe:
-    """Learns pictures to latents and back.
-
-    Attributes:
-        data: the clips whose frames are learned.
-        widths: channels of each level; the latents are ``2 ** (levels - 1)`` times smaller.
-        latent_channels: channels of the latents.
-        batch_size: whole pictures a step, or crops of as many pixels.
-        crop: side of the crops in pixels.
-        part: what learns; with ``decoder`` the latents stay as they are, so that a better decoder
-            can be put into models that were trained on them.
-        method: the loss.
-        train: the loop.
-    """
-
-    data: DancerData
-    widths: tuple[int, ...]
-    latent_channels: int
-    batch_size: int = 1
-    crop: int = 32
-    part: Literal["all", "decoder"] = "all"
-    method: ReconstructionConfig = ReconstructionConfig()
-    train: TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageEncoderRecipe:
-    """Learns to tell persons apart across poses.
-
-    Attributes:
-        data: the clips whose persons are learned.
-        picture: side of the pictures the encoder sees, in pixels.
-        patch: side of its patches.
-        width: width of its tokens.
-        layers: transformer layers.
-        embedding: width of the projected embedding.
-        batch_size: persons a step.
-        method: the loss.
-        train: the loop.
-    """
-
-    data: DancerData
-    picture: int = 64
-    patch: int = 8
-    width: int = 128
-    layers: int = 4
-    embedding: int = 128
-    batch_size: int = 48
-    method: ContrastConfig = ContrastConfig()
-    train: TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipMix:
-    """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
-
-    lengths: tuple[int, ...] = (4, 8, 16)
-    clips: tuple[int, ...] = (4, 2, 1)
-    shares: tuple[float, ...] = (0.5, 0.3, 0.2)
-    any_reference: float = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class UniAnimateShape:
-    """The widths of a small UniAnimate network; the class is the full-size one."""
-
-    width: int = 64
-    multipliers: tuple[int, ...] = (1, 2, 2)
-    num_res_blocks: int = 1
-    attn_scales: tuple[float, ...] = (1.0, 0.5, 0.25)
-    head_dim: int = 32
-    num_first_heads: int = 2
-    context_width: int = 128
-    condition_channels: int = 32
-    condition_width: int = 32
-    dropout: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherRecipe:
-    """Learns a many-step teacher by denoising.
-
-    Attributes:
-        data: the clips.
-        encoders: recipes of the autoencoder and the image encoder, whose runs must be there.
-        network: the network's widths.
-        clips: what a batch holds.
-        reference_everywhere: see `quickstep.networks.folder.Settings`.
-        parametrisation: what the network predicts. UniAnimate writes v; the built-in teachers
-            predict clean latents because a v must carry its input's noise with a gain that
-            depends on the time, which a network whose time embedding is only added learns late
-            (`docs/results/built-in.md` has the comparison).
-        method: the loss.
-        guidance: guidance scale the exported model uses unless another is asked for.
-        train: the loop.
-    """
-
-    data: DancerData
-    encoders: tuple[str, str]
-    network: UniAnimateShape = UniAnimateShape()
-    clips: ClipMix = ClipMix()
-    reference_everywhere: bool = True
-    parametrisation: Literal["v", "clean"] = "clean"
-    method: DenoisingConfig = DenoisingConfig()
-    guidance: float = 1.5
-    train: TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudentRecipe:
-    """Distils a teacher into a few-step student of the same shape.
-
-    Attributes:
-        data: the clips.
-        teacher: the teacher's recipe, whose run must be there, or any model's name or folder.
-        clips: what a batch holds.
-        method: the loss.
-        steps_allowed: numbers of steps the student is meant for.
-        steps_best: the number used unless another is asked for.
-        train: the loop.
-    """
-
-    data: DancerData
-    teacher: str
-    clips: ClipMix = ClipMix()
-    method: ConsistencyConfig = ConsistencyConfig()
-    steps_allowed: tuple[int, ...] = (1, 2, 4, 8)
-    steps_best: int = 4
-    train: TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureRecipe:
-    """Learns the features that built-in evaluation compares videos by.
-
-    Attributes:
-        data: the clips that are spoilt, and that set the scale of the features.
-        people: persons in several scenes, to be told apart.
-        widths: channels of the trunk's levels.
-        frame_width: width of a frame's features.
-        video_width: width of a window's features.
-        face_width: width of a face's features.
-        grid: cells a side of the pose that a frame's features must tell.
-        lengths: frames of the clips in a batch, one length a batch.
-        clips: clips a batch for each length.
-        persons: persons a batch of whole pictures.
-        faces: persons a batch of faces.
-        method: the tasks' weights.
-        train: the loop.
-    """
-
-    data: DancerData
-    people: PeopleData
-    widths: tuple[int, ...] = (24, 48, 96, 192)
-    frame_width: int = 96
-    video_width: int = 64
-    face_width: int = 64
-    grid: int = 8
-    lengths: tuple[int, ...] = (16, 8)
-    clips: tuple[int, ...] = (2, 4)
-    persons: int = 6
-    faces: int = 24
-    method: FeatureConfig = FeatureConfig()
-    train: TrainConfig
-
-
-Recipe = AutoencoderRecipe | ImageEncoderRecipe | TeacherRecipe | StudentRecipe | FeatureRecipe
+from quickstep.training.recipe_kinds import (
+    AutoencoderRecipe,
+    ClipMix,
+    DistillationRecipe,
+    FeatureRecipe,
+    ImageEncoderRecipe,
+    PeRFlowRecipe,
+    Recipe,
+    StudentRecipe,
+    TeacherRecipe,
+)
 
 
 @dataclass(frozen=True)
@@ -214,15 +54,25 @@ _LAB = _Sizes(
 )
 
 
+_SHARED: dict[str, Any] = {"precision": "bf16", "channels_last": True, "prefetch": 2}
+_GUIDANCE = 1.5
+"""Chosen on validation clips: the built-in teacher's best."""
+_EVALUATIONS = 6
+"""Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
+
+
+def _denoising() -> DenoisingConfig:
+    return DenoisingConfig(person_weight=1.0)
+
+
 def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
-    shared = {"precision": "bf16", "channels_last": True, "prefetch": 2}
     return {
         f"vae_{name}": AutoencoderRecipe(
             data=replace(sizes.data, num_clips=480),
             widths=sizes.widths,
             latent_channels=sizes.latent_channels,
             train=TrainConfig(
-                num_steps=sizes.steps["vae"], learning_rate=4e-4, warmup_steps=50, **shared
+                num_steps=sizes.steps["vae"], learning_rate=4e-4, warmup_steps=50, **_SHARED
             ),
         ),
         f"clip_{name}": ImageEncoderRecipe(
@@ -232,37 +82,63 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
                 learning_rate=1e-3,
                 warmup_steps=50,
                 weight_decay=0.05,
-                **shared,
+                **_SHARED,
             ),
         ),
         f"unianimate_{name}": TeacherRecipe(
             data=sizes.data,
             encoders=(f"vae_{name}", f"clip_{name}"),
             clips=sizes.clips,
-            method=DenoisingConfig(person_weight=1.0),
+            method=_denoising(),
+            guidance=_GUIDANCE,
             train=TrainConfig(
                 num_steps=sizes.steps["unianimate"],
                 learning_rate=5e-4,
                 warmup_steps=100,
                 weight_decay=0.01,
-                **shared,
+                **_SHARED,
             ),
         ),
-        f"dancelcm_{name}": StudentRecipe(
-            data=sizes.data,
-            teacher=f"unianimate_{name}",
-            clips=sizes.clips,
-            method=ConsistencyConfig(guidance=1.5, person_weight=1.0),
-            train=TrainConfig(
-                num_steps=sizes.steps["dancelcm"],
-                learning_rate=2e-4,
-                warmup_steps=20,
-                ema_decay=0.99,
-                decay_fraction=0.5,
-                **shared,
-            ),
+        **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
+    }
+
+
+def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
+    """A method with its paper's settings on the teacher of this size.
+
+    Teacher, data and training are the same for all methods. They are compared at equal compute,
+    so that one whose step asks the networks more often makes fewer steps.
+    """
+    denoising = _denoising()
+    preset = PRESETS[method](guidance=_GUIDANCE, noise_offset=denoising.noise_offset)
+    config = replace(preset.config, person_weight=denoising.person_weight)
+    evaluations = sizes.steps["dancelcm"] * _EVALUATIONS
+    common: dict[str, Any] = {
+        "data": sizes.data,
+        "teacher": f"unianimate_{name}",
+        "clips": sizes.clips,
+        "sampler": preset.sampler,
+        "steps_allowed": preset.steps,
+        "steps_best": 4,
+        "train": TrainConfig(
+            num_steps=round(evaluations / _full_cost(config)),
+            learning_rate=2e-4,
+            warmup_steps=20,
+            ema_decay=0.99,
+            decay_fraction=0.5,
+            **_SHARED,
         ),
     }
+    if isinstance(config, PeRFlowConfig):
+        return PeRFlowRecipe(method=config, **common)
+    return StudentRecipe(method=config, **common)
+
+
+def _full_cost(config: ConsistencyConfig | PeRFlowConfig) -> float:
+    """Evaluations a clip and step, a skipped target counted: what each method's paper spends."""
+    if isinstance(config, ConsistencyConfig):
+        config = replace(config, skip_target=False)
+    return config.cost().total
 
 
 _FEATURES = FeatureRecipe(

@@ -7,12 +7,11 @@ Everything lives under one folder (``runs`` unless told otherwise)::
     runs/<recipe>/model/           what the run made, in the diffusers layout
 """
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -23,32 +22,36 @@ from quickstep.config import digest, from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
 from quickstep.data.dancer.seeds import VALIDATION_START
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
-from quickstep.methods.consistency import Consistency
 from quickstep.methods.contrast import Contrast
 from quickstep.methods.denoising import Denoising
 from quickstep.methods.protocol import Batches, Method
 from quickstep.methods.reconstruction import Reconstruction
 from quickstep.networks.autoencoder import small_autoencoder
 from quickstep.networks.clip import small_image_encoder
-from quickstep.networks.folder import Model, ScheduleSettings, Settings, load_model
+from quickstep.networks.folder import ScheduleSettings, Settings, load_model
+from quickstep.networks.heads import without_head
 from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import encoders_digest, export_run
 from quickstep.training.feature_runs import feature_learning
 from quickstep.training.previews import preview_clips, preview_pictures
 from quickstep.training.ranks import Ranks
-from quickstep.training.recipes import (
+from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
+    DistillationRecipe,
     FeatureRecipe,
     ImageEncoderRecipe,
+    PeRFlowRecipe,
     Recipe,
     StudentRecipe,
     TeacherRecipe,
-    find_recipe,
 )
+from quickstep.training.recipes import find_recipe
+from quickstep.training.student_runs import student_method, student_network, student_settings
 from quickstep.training.trainer import TrainResult, train
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def run_recipe(
@@ -152,7 +155,7 @@ class _Run:
                 return self._image_encoder(self.recipe)
             case TeacherRecipe():
                 return self._teacher(self.recipe)
-            case StudentRecipe():
+            case StudentRecipe() | PeRFlowRecipe():
                 return self._student(self.recipe)
             case FeatureRecipe():
                 return self._features(self.recipe)
@@ -165,7 +168,7 @@ class _Run:
             load_weights(self.network, self.folder)
             export_run(
                 path,
-                network=self.network,
+                network=without_head(self.network),
                 parts=self.parts,
                 settings=self.settings,
                 pictures=pictures,
@@ -242,18 +245,14 @@ class _Run:
         )
         return method, batches, self._clip_preview(network, recipe)
 
-    def _student(self, recipe: StudentRecipe) -> tuple[Method, Batches, Any]:
+    def _student(self, recipe: DistillationRecipe) -> tuple[Method, Batches, Any]:
         teacher = load_model(self._model_of(recipe.teacher), device=self.device)
         self.parts = {"vae": teacher.vae, "image_encoder": teacher.image_encoder}
-        self.settings = _student_settings(self.name, recipe, teacher)
-        denoiser = Denoiser(teacher.network, teacher.schedule, teacher.settings.parametrisation)
-        student = copy.deepcopy(teacher.network).float().requires_grad_(True)
-        self.network = self._started(student, part="unet")
-        batches = self._clips(recipe)
-        method = Consistency(
-            student, denoiser, recipe.method, conditions=conditions_of(self.settings)
-        )
-        return method, batches, self._clip_preview(student, recipe)
+        self.settings = student_settings(self.name, recipe, teacher)
+        student = self._started(student_network(recipe, teacher), part="unet")
+        method = student_method(recipe, student=student, teacher=teacher, settings=self.settings)
+        self.network = method.trainable
+        return method, self._clips(recipe), self._clip_preview(method.trainable, recipe)
 
     def _features(self, recipe: FeatureRecipe) -> tuple[Method, Batches, Any]:
         method, batches = feature_learning(
@@ -266,7 +265,7 @@ class _Run:
         self.network = method.trainable
         return method, batches, None
 
-    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | StudentRecipe) -> Any:
+    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | DistillationRecipe) -> Any:
         unseen = self._encoded(replace(recipe.data, num_clips=64, first_seed=VALIDATION_START))
 
         def preview(step: int) -> None:
@@ -282,7 +281,7 @@ class _Run:
 
         return preview
 
-    def _clips(self, recipe: TeacherRecipe | StudentRecipe) -> ClipBatches:
+    def _clips(self, recipe: TeacherRecipe | DistillationRecipe) -> ClipBatches:
         return ClipBatches(
             self._encoded(recipe.data),
             lengths=recipe.clips.lengths,
@@ -320,7 +319,7 @@ class _Run:
         run = self.home / teacher / "model"
         return run if run.is_dir() else teacher
 
-    def _started(self, network: nn.Module, *, part: str) -> nn.Module:
+    def _started(self, network: Network, *, part: str) -> Network:
         """The network with the weights of ``init``, when that was given."""
         if self.init is None:
             return network
@@ -372,23 +371,6 @@ def _teacher_settings(name: str, recipe: TeacherRecipe) -> Settings:
         size=(recipe.data.size, recipe.data.size),
         reference_everywhere=recipe.reference_everywhere,
         noise_offset=recipe.method.noise_offset,
-        recipe=name,
-        recipe_digest=digest(recipe),
-    )
-
-
-def _student_settings(name: str, recipe: StudentRecipe, teacher: Model) -> Settings:
-    return replace(
-        teacher.settings,
-        role="student",
-        method="dancelcm",
-        sampler="segment",
-        steps_allowed=recipe.steps_allowed,
-        steps_best=recipe.steps_best,
-        guidance=1.0,
-        grid_skip=recipe.method.skip,
-        segments=recipe.method.num_segments,
-        anchor=recipe.method.anchor,
         recipe=name,
         recipe_digest=digest(recipe),
     )

@@ -1,0 +1,205 @@
+"""The kinds of recipes: what each makes, of what, and how long; `recipes` has those with a name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quickstep.data.feature_batches import PeopleData
+from quickstep.data.prepared import DancerData
+from quickstep.diffusion.sampling import Sampler
+from quickstep.methods.consistency import ConsistencyConfig
+from quickstep.methods.contrast import ContrastConfig
+from quickstep.methods.denoising import DenoisingConfig
+from quickstep.methods.features import FeatureConfig
+from quickstep.methods.perflow import PeRFlowConfig
+from quickstep.methods.reconstruction import ReconstructionConfig
+from quickstep.training.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe:
+    """Learns pictures to latents and back.
+
+    Attributes:
+        data: the clips whose frames are learned.
+        widths: channels of each level; the latents are ``2 ** (levels - 1)`` times smaller.
+        latent_channels: channels of the latents.
+        batch_size: whole pictures a step, or crops of as many pixels.
+        crop: side of the crops in pixels.
+        part: what learns; with ``decoder`` the latents stay as they are, so that a better decoder
+            can be put into models that were trained on them.
+        method: the loss.
+        train: the loop.
+    """
+
+    data: DancerData
+    widths: tuple[int, ...]
+    latent_channels: int
+    batch_size: int = 1
+    crop: int = 32
+    part: Literal["all", "decoder"] = "all"
+    method: ReconstructionConfig = ReconstructionConfig()
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEncoderRecipe:
+    """Learns to tell persons apart across poses.
+
+    Attributes:
+        data: the clips whose persons are learned.
+        picture: side of the pictures the encoder sees, in pixels.
+        patch: side of its patches.
+        width: width of its tokens.
+        layers: transformer layers.
+        embedding: width of the projected embedding.
+        batch_size: persons a step.
+        method: the loss.
+        train: the loop.
+    """
+
+    data: DancerData
+    picture: int = 64
+    patch: int = 8
+    width: int = 128
+    layers: int = 4
+    embedding: int = 128
+    batch_size: int = 48
+    method: ContrastConfig = ContrastConfig()
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipMix:
+    """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
+
+    lengths: tuple[int, ...] = (4, 8, 16)
+    clips: tuple[int, ...] = (4, 2, 1)
+    shares: tuple[float, ...] = (0.5, 0.3, 0.2)
+    any_reference: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniAnimateShape:
+    """The widths of a small UniAnimate network; the class is the full-size one."""
+
+    width: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    num_res_blocks: int = 1
+    attn_scales: tuple[float, ...] = (1.0, 0.5, 0.25)
+    head_dim: int = 32
+    num_first_heads: int = 2
+    context_width: int = 128
+    condition_channels: int = 32
+    condition_width: int = 32
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherRecipe:
+    """Learns a many-step teacher by denoising.
+
+    Attributes:
+        data: the clips.
+        encoders: recipes of the autoencoder and the image encoder, whose runs must be there.
+        network: the network's widths.
+        clips: what a batch holds.
+        reference_everywhere: see `quickstep.networks.folder.Settings`.
+        parametrisation: what the network predicts. UniAnimate writes v; the built-in teachers
+            predict clean latents because a v must carry its input's noise with a gain that
+            depends on the time, which a network whose time embedding is only added learns late
+            (`docs/results/built-in.md` has the comparison).
+        method: the loss.
+        guidance: guidance scale the exported model uses unless another is asked for.
+        train: the loop.
+    """
+
+    data: DancerData
+    encoders: tuple[str, str]
+    network: UniAnimateShape = UniAnimateShape()
+    clips: ClipMix = ClipMix()
+    reference_everywhere: bool = True
+    parametrisation: Literal["v", "clean"] = "clean"
+    method: DenoisingConfig = DenoisingConfig()
+    guidance: float = 1.5
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentRecipe:
+    """Distils a teacher into a few-step student of the same shape.
+
+    Attributes:
+        data: the clips.
+        teacher: the teacher's recipe, whose run must be there, or any model's name or folder.
+        clips: what a batch holds.
+        method: the loss: a consistency method's (DanceLCM, VideoLCM, Multistep CM, PCM, TCD).
+        sampler: how the student is run unless another sampler is asked for.
+        steps_allowed: numbers of steps the student is meant for.
+        steps_best: the number used unless another is asked for.
+        train: the loop.
+    """
+
+    data: DancerData
+    teacher: str
+    clips: ClipMix = ClipMix()
+    method: ConsistencyConfig = ConsistencyConfig()
+    sampler: Sampler = "segment"
+    steps_allowed: tuple[int, ...] = (1, 2, 4, 8)
+    steps_best: int = 4
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeRFlowRecipe:
+    """Straightens a teacher into a few-step student; the fields are `StudentRecipe`'s."""
+
+    data: DancerData
+    teacher: str
+    clips: ClipMix = ClipMix()
+    method: PeRFlowConfig = PeRFlowConfig()
+    sampler: Sampler = "perflow"
+    steps_allowed: tuple[int, ...] = (4, 8)
+    steps_best: int = 4
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRecipe:
+    """Learns the features that built-in evaluation compares videos by.
+
+    Attributes:
+        data: the clips that are spoilt, and that set the scale of the features.
+        people: persons in several scenes, to be told apart.
+        widths: channels of the trunk's levels.
+        frame_width: width of a frame's features.
+        video_width: width of a window's features.
+        face_width: width of a face's features.
+        grid: cells a side of the pose that a frame's features must tell.
+        lengths: frames of the clips in a batch, one length a batch.
+        clips: clips a batch for each length.
+        persons: persons a batch of whole pictures.
+        faces: persons a batch of faces.
+        method: the tasks' weights.
+        train: the loop.
+    """
+
+    data: DancerData
+    people: PeopleData
+    widths: tuple[int, ...] = (24, 48, 96, 192)
+    frame_width: int = 96
+    video_width: int = 64
+    face_width: int = 64
+    grid: int = 8
+    lengths: tuple[int, ...] = (16, 8)
+    clips: tuple[int, ...] = (2, 4)
+    persons: int = 6
+    faces: int = 24
+    method: FeatureConfig = FeatureConfig()
+    train: TrainConfig
+
+
+DistillationRecipe = StudentRecipe | PeRFlowRecipe
+"""What `quickstep distill` runs."""
+
+Recipe = AutoencoderRecipe | ImageEncoderRecipe | TeacherRecipe | DistillationRecipe | FeatureRecipe
+"""What `quickstep train` and `quickstep distill` run."""

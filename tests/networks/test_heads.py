@@ -1,0 +1,67 @@
+"""The auxiliary head: a copy of the output layers that leaves the student alone (invariant 21)."""
+
+import pytest
+import torch
+
+from quickstep.networks.heads import WithAuxiliaryHead, without_head
+from quickstep.networks.unianimate import UniAnimateConditions, UniAnimateUNet
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = UniAnimateUNet(
+        width=32,
+        multipliers=(1, 1),
+        num_res_blocks=1,
+        attn_scales=(1.0,),
+        head_dim=16,
+        num_first_heads=2,
+        context_width=16,
+        num_text_tokens=0,
+        condition_width=8,
+        resolution=(64, 64),
+        dropout=0.0,
+    )
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+@pytest.fixture
+def inputs(network):
+    generator = torch.Generator().manual_seed(1)
+    features = network.encode(
+        UniAnimateConditions(
+            image=torch.randn(2, 1, 16, generator=generator),
+            reference=torch.randn(2, 4, 8, 8, generator=generator),
+            pose=torch.rand(2, 3, 3, 64, 64, generator=generator),
+        )
+    )
+    return torch.randn(2, 3, 4, 8, 8, generator=generator), torch.tensor([999, 20]), features
+
+
+@torch.no_grad()
+def test_at_the_start_both_predictions_are_the_teachers(network, inputs):
+    own, auxiliary = WithAuxiliaryHead(network).forward_both(*inputs)
+    assert torch.equal(own, network(*inputs))
+    assert torch.equal(auxiliary, own)
+
+
+@torch.no_grad()
+def test_the_head_can_go_and_nothing_changes(network, inputs):
+    student = WithAuxiliaryHead(network)
+    torch.nn.init.normal_(student.auxiliary[-1].weight)
+    with_head = student(*inputs)
+    assert torch.equal(without_head(student)(*inputs), with_head)
+    assert not torch.equal(student.forward_both(*inputs)[1], with_head)
+    assert without_head(network) is network
+
+
+def test_the_heads_loss_teaches_the_trunk_but_not_the_output_layers(network, inputs):
+    student = WithAuxiliaryHead(network)
+    _, auxiliary = student.forward_both(*inputs)
+    auxiliary.square().mean().backward()
+    assert network.time_embed[0].weight.grad.abs().sum() > 0
+    assert student.auxiliary[-1].weight.grad.abs().sum() > 0
+    assert network.out[-1].weight.grad is None
