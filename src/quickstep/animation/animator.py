@@ -25,7 +25,7 @@ from quickstep.networks.autoencoder import decode_latents, encode_video
 from quickstep.networks.clip import image_embedding
 from quickstep.networks.folder import Model, Settings, load_model, save_model
 from quickstep.networks.unianimate import UniAnimateConditions
-from quickstep.teachers.generation import TimeGrid
+from quickstep.teachers.generation import TimeGrid, prior_noise
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import pose_pictures
 
@@ -146,6 +146,8 @@ class Animator:
         generator: torch.Generator | None = None,
         sampler: Sampler | None = None,
         times: TimeGrid = "trailing",
+        gamma: float | None = None,
+        noise_prior: bool = False,
         reference_pose: ReferencePose = "first",
         align: bool = True,
         callback_on_step_end: StepCallback | None = None,
@@ -162,6 +164,9 @@ class Animator:
                 so a CPU generator gives one video everywhere.
             sampler: another sampler than the model's.
             times: few-step times from t = 999 on (trailing), or upstream UniAnimate's grid.
+            gamma: of sampler "tcd", 0 to 1: more noise between its steps.
+            noise_prior: start from noise that knows the picture, as UniAnimate can: its ground
+                comes out nearer to the picture's.
             reference_pose: the pose in the picture if it is known; a clip folder knows its own.
             align: whether the dance is fitted to the body of a known reference pose.
             callback_on_step_end: called after each step; see `StepCallback`.
@@ -172,7 +177,12 @@ class Animator:
         """
         watch = Stopwatch(self.device)
         plan = self.plan(
-            num_steps=num_inference_steps, guidance=guidance_scale, sampler=sampler, times=times
+            num_steps=num_inference_steps,
+            guidance=guidance_scale,
+            sampler=sampler,
+            times=times,
+            gamma=gamma,
+            noise_prior=noise_prior,
         )
         with watch("conditions"):
             scene = self.scene(image, driving, reference_pose=reference_pose, align=align)
@@ -195,18 +205,9 @@ class Animator:
             num_evaluations=latents.num_evaluations,
         )
 
-    def plan(
-        self,
-        *,
-        num_steps: int | None = None,
-        guidance: float | None = None,
-        sampler: Sampler | None = None,
-        times: TimeGrid = "trailing",
-    ) -> Plan:
-        """The sampler and times for this model; see `make_plan`."""
-        return make_plan(
-            self.settings, num_steps=num_steps, guidance=guidance, sampler=sampler, times=times
-        )
+    def plan(self, **asked: Any) -> Plan:
+        """The sampler and times for this model; what may be asked is `make_plan`'s."""
+        return make_plan(self.settings, **asked)
 
     def scene(
         self,
@@ -264,8 +265,12 @@ class Animator:
                 denoise.features(window)
         shape = (1, scene.num_frames, *picture["reference"].shape[1:])
         with watch("denoise"):
+            noise = draw_noise(shape, generator=generator, offset=self.settings.noise_offset)
+            if plan.noise_prior:
+                reference = picture["reference"].cpu()
+                noise = prior_noise(noise, reference, schedule=self.model.schedule)
             clean = self._sampled(
-                denoise, shape, plan=plan, generator=generator, callback=callback_on_step_end
+                denoise, noise, plan=plan, generator=generator, callback=callback_on_step_end
             )
         return Latents(clean=clean, num_evaluations=denoise.num_evaluations)
 
@@ -310,14 +315,12 @@ class Animator:
     def _sampled(
         self,
         denoise: WindowedDenoiser,
-        shape: tuple[int, ...],
+        noise: Float[Tensor, "1 f c h w"],
         *,
         plan: Plan,
         generator: torch.Generator,
         callback: StepCallback | None,
     ) -> Float[Tensor, "1 f c h w"]:
-        noise = draw_noise(shape, generator=generator, offset=self.settings.noise_offset)
-
         def on_step(step: int, t: int, noisy: Tensor, clean: Tensor) -> None:
             if callback:
                 callback(self, step, t, {"latents": noisy, "clean": clean})
@@ -330,6 +333,7 @@ class Animator:
             sampler=plan.sampler,
             segments=plan.segments,
             end=plan.end,
+            gamma=plan.gamma,
             noise_offset=self.settings.noise_offset,
             generator=generator,
             callback=on_step,

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 
-from quickstep.diffusion.sampling import Sampler, plan
+from quickstep.diffusion.sampling import DEFAULT_GAMMA, Sampler, plan
 from quickstep.diffusion.schedule import CLEAN
 from quickstep.diffusion.segments import Segments
 from quickstep.networks.folder import Settings
@@ -20,6 +20,9 @@ class Plan:
         end: where the last step lands.
         segments: the student's segments, for the samplers that need them.
         guidance: classifier-free guidance scale; 1 is none.
+        gamma: of sampler "tcd"; see `quickstep.diffusion.sampling.plan`.
+        noise_prior: whether the noise knows the reference; see
+            `quickstep.teachers.generation.prior_noise`.
     """
 
     sampler: Sampler
@@ -27,6 +30,8 @@ class Plan:
     end: int
     segments: Segments | None
     guidance: float
+    gamma: float = DEFAULT_GAMMA
+    noise_prior: bool = False
 
 
 def make_plan(
@@ -36,6 +41,8 @@ def make_plan(
     guidance: float | None = None,
     sampler: Sampler | None = None,
     times: TimeGrid = "trailing",
+    gamma: float | None = None,
+    noise_prior: bool = False,
 ) -> Plan:
     """Fills in what was not asked for from the model's settings, and checks the rest.
 
@@ -62,16 +69,20 @@ def make_plan(
     segments = model_segments(settings)
     if times == "upstream" and (segments is not None or chosen != "ddim"):
         raise ValueError("times 'upstream' are for a teacher with the sampler 'ddim'")
-    if chosen in ("edges", "segment") and segments is None:
+    if chosen in ("edges", "segment", "perflow") and segments is None:
         raise ValueError(f"sampler {chosen!r} needs a segmented student: this model is none")
+    if gamma is not None and chosen != "tcd":
+        raise ValueError(f"gamma is of the sampler 'tcd': this run's is {chosen!r}")
     made = Plan(
         sampler=chosen,
-        times=tuple(sampling_times(settings, num_steps, times=times)),
+        times=tuple(sampling_times(settings, num_steps, times=times, sampler=chosen)),
         end=0 if times == "upstream" else CLEAN,
         segments=segments,
         guidance=float(guidance),
+        gamma=DEFAULT_GAMMA if gamma is None else gamma,
+        noise_prior=noise_prior,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sampling says the same again, once
-        plan(made.times, sampler=chosen, segments=segments, end=made.end)
+        plan(made.times, sampler=chosen, segments=segments, end=made.end, gamma=made.gamma)
     return made

@@ -20,6 +20,8 @@ from quickstep.apps.options import (
 if TYPE_CHECKING:
     from quickstep.animation.animator import Animator
 
+SamplerName = Literal["ddim", "lcm", "edges", "segment", "tcd", "perflow"]
+
 JOB_FIELDS = {
     "image": str,
     "driving": str,
@@ -44,8 +46,10 @@ class Job:
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
-    sampler: Literal["ddim", "lcm", "edges", "segment"] | None = None
+    sampler: SamplerName | None = None
     times: Literal["trailing", "upstream"] = "trailing"
+    gamma: float | None = None
+    noise_prior: bool = False
     align: bool = True
 
     def check(self) -> None:
@@ -70,8 +74,10 @@ def animate(
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
-    sampler: Literal["ddim", "lcm", "edges", "segment"] | None = None,
+    sampler: SamplerName | None = None,
     times: Literal["trailing", "upstream"] = "trailing",
+    gamma: float | None = None,
+    noise_prior: bool = False,
     reference_pose: Path | None = None,
     align: bool = True,
     compare: Annotated[Path | None, arg(metavar="OUT.mp4")] = None,
@@ -93,6 +99,8 @@ def animate(
         seed: seed of the noise.
         sampler: another sampler than the model's own.
         times: where a teacher's steps lie: trailing, from pure noise on, or as in UniAnimate.
+        gamma: of sampler tcd, 0 to 1: more noise between its steps.
+        noise_prior: start from noise that knows the picture, as UniAnimate can.
         reference_pose: keypoints of the person in the picture, .npz or .json.
         align: fit the dance to the body of a known reference pose.
         compare: a second mp4: reference, skeleton, result and, for a clip folder, truth.
@@ -108,6 +116,8 @@ def animate(
         "guidance": guidance,
         "sampler": sampler,
         "times": times,
+        "gamma": gamma,
+        "noise_prior": noise_prior,
         "align": align,
     }
     if jobs is not None:

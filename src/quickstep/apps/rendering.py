@@ -28,7 +28,12 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
     """
     watch = Stopwatch(animator.device)
     plan = animator.plan(
-        num_steps=job.steps, guidance=job.guidance, sampler=job.sampler, times=job.times
+        num_steps=job.steps,
+        guidance=job.guidance,
+        sampler=job.sampler,
+        times=job.times,
+        gamma=job.gamma,
+        noise_prior=job.noise_prior,
     )
     with watch("conditions"):
         dance = read_driving(job.driving)
