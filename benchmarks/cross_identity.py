@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from quickstep.animation.animator import Animator
-from quickstep.animation.sheet import contact_sheet, moments
+from quickstep.data.sheet import contact_sheet, moments
 from quickstep.data.dancer import TEST_START, DancerSeeds, render_clip
 from quickstep.data.dancer_folders import clip_of_dancer
 from quickstep.data.image import write_image

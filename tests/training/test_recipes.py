@@ -15,6 +15,7 @@ from quickstep.teachers.protocol import Denoiser
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
 from quickstep.training.recipe_kinds import AutoencoderRecipe, PeRFlowRecipe, StudentRecipe
 from quickstep.training.recipes import RECIPES, find_recipe, recipe_names
+from quickstep.training.record import read_log
 from quickstep.training.runs import export_recipe, recipe_of_run, run_recipe
 
 CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
@@ -23,6 +24,7 @@ TOY = {
     "train.warmup_steps": "0",
     "train.precision": "fp32",
     "train.prefetch": "0",
+    "train.log_every": "1",
 }
 MIX = {"clips.lengths": "2,4", "clips.clips": "2,1", "clips.shares": "1,1"}
 SHAPE = {"network.width": "32", "network.multipliers": "1,1", "network.attn_scales": "1.0"}
@@ -127,6 +129,16 @@ def test_an_export_knows_the_fields_that_were_changed(runs):
 def test_previews_are_pictures(runs):
     for name, step in (("vae_lab", 1), ("dancelcm_lab", 2)):
         assert (runs / name / "previews" / f"{step:06d}.png").stat().st_size > 500
+
+
+def test_a_distillation_logs_what_its_loss_does_not_say(runs):
+    logged = read_log(runs / "dancelcm_lab")
+    preview = next(line for line in logged if "psnr_4" in line)
+    assert preview["step"] == 2
+    assert {"motion_1", "contrast_8", "seam_499", "solver_error_999"} <= preview.keys()
+    assert not any("seam_499" in line for line in read_log(runs / "videolcm_lab"))
+    steps = next(line for line in logged if "distance" in line)
+    assert {"auxiliary", "motion", "evaluations"} <= steps.keys()
 
 
 def test_a_finished_run_resumes_to_nothing_new(runs):

@@ -3,15 +3,17 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from line_method import LineBatches, LineMethod
 from torch import nn
 
+from quickstep.data.image import write_image
 from quickstep.methods.protocol import Loss, Method, PlainMethod
 from quickstep.training.checkpoint import latest_checkpoint, load_weights, read_checkpoint
 from quickstep.training.config import TrainConfig
-from quickstep.training.record import read_log
+from quickstep.training.record import Preview, read_log
 from quickstep.training.trainer import DivergenceError, micro_batch_seeds, train
 
 
@@ -204,6 +206,22 @@ def test_a_preview_sees_the_average_in_evaluation_mode(tmp_path):
     assert_same_bits(tmp_path / "a", tmp_path / "b")
     with pytest.raises(ValueError, match="preview_every"):
         run(tmp_path / "c", config(preview_every=4))
+
+
+def test_what_a_preview_finds_is_logged_and_its_warnings_are_said(tmp_path):
+    picture = tmp_path / "strip.png"
+    write_image(picture, np.zeros((4, 4, 3), np.uint8))
+    said: list[str] = []
+
+    def preview(step: int) -> Preview:
+        return Preview(picture, {"motion_4": 0.1}, ["samples of 4 steps are static"])
+
+    run(tmp_path / "a", config(preview_every=4), preview=preview, report=said.append)
+    assert [line for line in read_log(tmp_path / "a") if "motion_4" in line] == [
+        {"step": 4, "motion_4": 0.1},
+        {"step": 8, "motion_4": 0.1},
+    ]
+    assert "step 4: warning: samples of 4 steps are static" in said
 
 
 class LookFirst(PlainMethod):

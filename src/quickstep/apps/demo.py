@@ -80,7 +80,7 @@ def demo(
 
 
 def _write(folder: Path, animation: "Animation", clip: "Clip", *, model: str) -> list[Path]:
-    from quickstep.animation.sheet import compare_frames, contact_sheet, moments
+    from quickstep.data.sheet import compare_frames, contact_sheet, moments
     from quickstep.data.image import write_image
     from quickstep.data.video import write_video
 

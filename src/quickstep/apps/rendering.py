@@ -11,7 +11,7 @@ import torch
 from quickstep.animation.animator import Animator, Latents
 from quickstep.animation.driving import read_driving
 from quickstep.animation.scene import Scene
-from quickstep.animation.sheet import compare_frames
+from quickstep.data.sheet import compare_frames
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.apps.console import Progress
 from quickstep.data.video import iterate_video, write_video

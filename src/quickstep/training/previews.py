@@ -15,12 +15,13 @@ from quickstep.networks.folder import Settings
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import conditions_of
+from quickstep.training.record import Preview
 
 
 @torch.no_grad()
 def preview_pictures(
     folder: Path, step: int, *, autoencoder: AutoencoderKL, prepared: PreparedSet, count: int = 12
-) -> Path:
+) -> Preview:
     """Writes ``previews/<step>.png``: unseen pictures above, their round trips below."""
     frames = torch.from_numpy(np.array(prepared.frames[:count, 0]))
     device = next(autoencoder.parameters()).device
@@ -41,11 +42,12 @@ def preview_clips(
     prepared: PreparedSet,
     count: int = 4,
     num_frames: int = 8,
-) -> Path:
-    """Writes ``previews/<step>.png``: per clip a row of truth and a row of result.
+    num_steps: int = 10,
+) -> Preview:
+    """Writes ``previews/<step>.png``: per clip a row of truth and a row of the teacher's result.
 
-    Each row starts with the reference (above) and its skeleton (below). A teacher runs at its
-    own guidance for 10 steps, a student for its best number of steps.
+    Each row starts with the reference (above) and its skeleton (below). The teacher runs at its
+    own guidance.
     """
     available = prepared.frames.shape[1] - 1
     moments = 1 + np.linspace(0, available - 1, min(num_frames, available)).astype(int)
@@ -60,7 +62,7 @@ def preview_clips(
         denoiser.encode(conditions_of(settings)(batch)),
         settings=settings,
         shape=tuple(batch["latents"].shape),
-        num_steps=10 if settings.role == "teacher" else settings.steps_best,
+        num_steps=num_steps,
         generator=torch.Generator().manual_seed(0),
     )
     output = video_to_pictures(decode_latents(vae, latents)).cpu().numpy()
@@ -72,10 +74,10 @@ def preview_clips(
     return _write_strip(folder, step, np.stack(lines))
 
 
-def _write_strip(folder: Path, step: int, rows: np.ndarray) -> Path:
+def _write_strip(folder: Path, step: int, rows: np.ndarray) -> Preview:
     path = folder / "previews" / f"{step:06d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines, columns, height, width, _ = rows.shape
     picture = rows.transpose(0, 2, 1, 3, 4).reshape(lines * height, columns * width, 3)
     write_image(path, np.ascontiguousarray(picture))
-    return path
+    return Preview(path)

@@ -126,6 +126,7 @@ def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
             warmup_steps=20,
             ema_decay=0.99,
             decay_fraction=0.5,
+            preview_every=150,
             **_SHARED,
         ),
     }

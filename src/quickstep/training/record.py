@@ -6,11 +6,13 @@ import importlib.util
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from quickstep.data.image import read_image
 from quickstep.training.checkpoint import latest_checkpoint, write_text
 from quickstep.training.config import FREE_ON_RESUME, TrainConfig
 
@@ -93,6 +95,21 @@ def _check_same(old: Any, new: Any, *, folder: Path, name: str = "") -> None:
         )
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a preview found.
+
+    Attributes:
+        picture: the strip it wrote.
+        numbers: for the log.
+        warnings: lines for whoever watches.
+    """
+
+    picture: Path
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
 class Log:
     """Numbers of a run over its steps: one JSON line each, and TensorBoard when installed.
 
@@ -111,12 +128,19 @@ class Log:
 
     def write(self, step: int, values: Mapping[str, int | float]) -> None:
         """Adds the numbers of `step`; those that are not finite are written as null."""
+        if not values:
+            return
         safe = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step, **safe}) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, path: Path) -> None:
+        """Shows a picture of `step` in TensorBoard; on disk it is already."""
+        if self._board is not None:
+            self._board.add_image("preview", read_image(path), step, dataformats="HWC")
 
     def __enter__(self) -> "Log":
         return self

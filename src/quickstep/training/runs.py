@@ -10,6 +10,7 @@ Everything lives under one folder (``runs`` unless told otherwise)::
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,7 @@ from quickstep.training.recipe_kinds import (
     TeacherRecipe,
 )
 from quickstep.training.recipes import find_recipe
+from quickstep.training.student_previews import StudentPreview
 from quickstep.training.student_runs import student_method, student_network, student_settings
 from quickstep.training.trainer import TrainResult, train
 
@@ -191,7 +193,11 @@ class _Run:
 
     def validation(self, data: DancerData) -> PreparedSet:
         """A few clips of persons that training never sees."""
-        return self.rendered(replace(data, num_clips=64, first_seed=VALIDATION_START))
+        return self.rendered(_unseen(data))
+
+    def unseen(self, data: DancerData) -> PreparedSet:
+        """The clips of `validation`, encoded."""
+        return self._encoded(_unseen(data))
 
     def _autoencoder(self, recipe: AutoencoderRecipe) -> tuple[Method, Batches, Any]:
         network = small_autoencoder(
@@ -209,9 +215,7 @@ class _Run:
         )
         unseen = self.validation(recipe.data)
 
-        def preview(step: int) -> None:
-            preview_pictures(self.folder, step, autoencoder=network, prepared=unseen)
-
+        preview = partial(preview_pictures, self.folder, autoencoder=network, prepared=unseen)
         return Reconstruction(network, recipe.method), batches, preview
 
     def _image_encoder(self, recipe: ImageEncoderRecipe) -> tuple[Method, Batches, Any]:
@@ -252,7 +256,18 @@ class _Run:
         student = self._started(student_network(recipe, teacher), part="unet")
         method = student_method(recipe, student=student, teacher=teacher, settings=self.settings)
         self.network = method.trainable
-        return method, self._clips(recipe), self._clip_preview(method.trainable, recipe)
+        preview = StudentPreview(
+            self.folder,
+            student=method.trainable,
+            teacher=method.teacher,
+            teacher_settings=teacher.settings,
+            settings=self.settings,
+            segments=method.segments,
+            guidance=method.guidance,
+            vae=teacher.vae,
+            prepared=self.unseen(recipe.data),
+        )
+        return method, self._clips(recipe), preview
 
     def _features(self, recipe: FeatureRecipe) -> tuple[Method, Batches, Any]:
         method, batches = feature_learning(
@@ -265,21 +280,16 @@ class _Run:
         self.network = method.trainable
         return method, batches, None
 
-    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | DistillationRecipe) -> Any:
-        unseen = self._encoded(replace(recipe.data, num_clips=64, first_seed=VALIDATION_START))
-
-        def preview(step: int) -> None:
-            assert self.settings is not None
-            preview_clips(
-                self.folder,
-                step,
-                network=network,
-                vae=self.parts["vae"],
-                settings=self.settings,
-                prepared=unseen,
-            )
-
-        return preview
+    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe) -> Any:
+        assert self.settings is not None
+        return partial(
+            preview_clips,
+            self.folder,
+            network=network,
+            vae=self.parts["vae"],
+            settings=self.settings,
+            prepared=self.unseen(recipe.data),
+        )
 
     def _clips(self, recipe: TeacherRecipe | DistillationRecipe) -> ClipBatches:
         return ClipBatches(
@@ -334,6 +344,10 @@ class _Run:
         except RuntimeError as error:
             raise ValueError(f"--init {self.init} is of another shape: {error}") from error
         return network
+
+
+def _unseen(data: DancerData) -> DancerData:
+    return replace(data, num_clips=64, first_seed=VALIDATION_START)
 
 
 def unianimate_network(

@@ -37,7 +37,7 @@ from quickstep.training.optimisation import (
 from quickstep.training.prefetch import batches_ahead
 from quickstep.training.progress import Progress
 from quickstep.training.ranks import Ranks
-from quickstep.training.record import Log, describe_run, open_run
+from quickstep.training.record import Log, Preview, describe_run, open_run
 from quickstep.training.stopping import StopRequest
 
 __all__ = ["DivergenceError", "TrainConfig", "TrainResult", "train"]
@@ -74,7 +74,7 @@ def train(
     *,
     folder: Path,
     resume: bool = False,
-    preview: Callable[[int], None] | None = None,
+    preview: Callable[[int], Preview | None] | None = None,
     report: Callable[[str], None] | None = None,
     recipe: str = "",
     settings: Mapping[str, Any] | None = None,
@@ -91,6 +91,7 @@ def train(
             interruption; with none there, begin.
         preview: called on the first rank every `config.preview_every` steps with the number of
             steps done. The averaged weights stand in `trainable` meanwhile, in evaluation mode.
+            What it returns is logged, its warnings among the progress lines.
         report: takes the progress lines; without it they go to standard error.
         recipe: the recipe's name, for `config.json`.
         settings: the recipe's other settings as JSON values; they must be the same on resume.
@@ -184,7 +185,7 @@ class _Run:
         self,
         batches: Batches,
         *,
-        preview: Callable[[int], None] | None,
+        preview: Callable[[int], Preview | None] | None,
         report: Callable[[str], None] | None,
     ) -> TrainResult:
         """Steps until there is a reason to end."""
@@ -206,7 +207,7 @@ class _Run:
                 if self.step % self.config.log_every == 0:
                     self.write_numbers(log)
                 if self.config.preview_every and self.step % self.config.preview_every == 0:
-                    self.show_preview(preview)
+                    self.show_preview(preview, log=log, progress=progress)
                 reason = self.end_step()
             if progress is not None:
                 progress.say(f"{reason} after step {self.step}; saved in {self.folder}")
@@ -281,14 +282,25 @@ class _Run:
             rate = step_rate(self.step - 1, config=self.config)
             log.write(self.step, {**means, "learning_rate": rate, "seconds": self.seconds})
 
-    def show_preview(self, preview: Callable[[int], None] | None) -> None:
-        """Lets the averaged network draw."""
+    def show_preview(
+        self,
+        preview: Callable[[int], Preview | None] | None,
+        *,
+        log: Log | None,
+        progress: Progress | None,
+    ) -> None:
+        """Lets the averaged network draw; what it shows is logged, what is wrong is said."""
         if preview is not None and self.ranks.is_first:
             self.module.eval()
             average = nullcontext() if self.ema is None else self.ema.applied(self.module)
             with average, torch.no_grad():
-                preview(self.step)
+                found = preview(self.step)
             self.module.train()
+            if found is not None and log is not None and progress is not None:
+                log.write(self.step, found.numbers)
+                log.picture(self.step, found.picture)
+                for line in found.warnings:
+                    progress.say(f"step {self.step}: warning: {line}")
         self.ranks.wait()
 
     def end_step(self) -> Reason | None:

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from quickstep.animation.sheet import moments
+from quickstep.data.sheet import moments
 from quickstep.evaluation.curve.media import Sheet, pack_within
 from quickstep.evaluation.curve.plots import Style
 from quickstep.evaluation.curve.points import Point, Report, Showcase
@@ -16,6 +16,8 @@ MOST_FRAMES = 48
 """Frames of a loop: four seconds at 12 a second; a longer clip shows its beginning."""
 STRIP = 6
 """Pictures of a strip."""
+SCALE_STOPS = 9
+"""Colours between which the scale of the maps of change is blended."""
 
 
 @dataclass(frozen=True)
@@ -216,20 +218,40 @@ def _told(clip: _Clip) -> str:
 
 def _strips(panel: _Panel, shelf: _Shelf) -> str:
     """Pictures at even moments and, below each, how much changes to the next frame."""
-    best = [clip for clip in panel.made if clip.point is not None and clip.point.best]
-    others = [clip for clip in panel.made if clip.point is None or not clip.point.best]
-    shown = "".join(_strip(clip, shelf) for clip in (panel.truth, *best))
+    own = [_own(clips) for _, clips in _by_model(panel.made)]
+    others = [clip for clip in panel.made if all(clip is not each for each in own)]
+    shown = "".join(_strip(clip, shelf) for clip in (panel.truth, *own))
     more = ""
     if others:
         more = (
             '<details class="strips"><summary>All other numbers of steps</summary>'
             f"{''.join(_strip(clip, shelf) for clip in others)}</details>"
         )
+    frames = ", ".join(str(frame + 1) for frame in moments(len(panel.truth.frames), count=STRIP))
     return (
-        '<h3>Moments, and the change to the next frame</h3><p class="hint">Black is still, the '
-        f"brightest is a change of {panel.top:.0f} grey levels or more, for all rows alike. Bright "
-        "where the truth is dark is flicker, dark where the truth is bright is motion that is "
-        f"missing.</p>{shown}{more}"
+        '<h3>Moments, and the change to the next frame</h3><p class="hint">Frames '
+        f"{frames}, and below each how much changes to the next one, on one scale for all rows. "
+        "Bright where the truth is dark is flicker, dark where the truth is bright is motion that "
+        f"is missing.</p>{_scale(panel.top)}{shown}{more}"
+    )
+
+
+def _own(clips: Sequence[_Clip]) -> _Clip:
+    """A model's clip at the steps it is run with unless told otherwise, else at the most."""
+    return next((clip for clip in clips if clip.point and clip.point.best), clips[-1])
+
+
+def _scale(top: float) -> str:
+    """The colours of the maps of change, with grey levels beside them."""
+    ramp = np.zeros((2, 1, SCALE_STOPS, 3), np.uint8)
+    ramp[1] = np.linspace(0, 255, SCALE_STOPS).round()[:, None]
+    colours = difference_heat_map(ramp, top=255.0)[0, 0]
+    stops = ",".join("#" + bytes(colour).hex() for colour in colours)
+    return (
+        '<div class="scale"><span>0</span>'
+        f'<i role="img" aria-label="from black, no change, to pale yellow, {top:.0f} grey levels '
+        f'or more" style="background:linear-gradient(90deg,{stops})"></i>'
+        f"<span>{top:.0f} grey levels or more</span></div>"
     )
 
 

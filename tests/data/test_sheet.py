@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from quickstep.animation.sheet import compare_frames, contact_sheet, moments, side_by_side
+from quickstep.data.sheet import compare_frames, contact_sheet, moments, side_by_side
 
 
 def picture(value, width=6):
