@@ -8,7 +8,6 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from quickstep.evaluation.disco import (
     disco_l1,
     disco_psnr,
-    disco_scores,
     grey_ssim,
     level_l1,
     overflow_psnr,
@@ -60,15 +59,6 @@ def test_equal_pictures_have_the_recorded_100_db(recorded, pair):
     assert disco_psnr(same, same)[0] == facts["values"][pair]["PSNR_identical"]
 
 
-def test_means_over_pictures_of_different_sizes(recorded):
-    facts, images = recorded
-    scores = disco_scores((images[f"{p}_gen"], images[f"{p}_gt"]) for p in ("p0", "p1", "p2"))
-    expected = facts["mean_over_pairs"]
-    assert scores["ssim_disco"] == pytest.approx(expected["SSIM"], rel=1e-12)
-    assert scores["psnr_disco"] == pytest.approx(expected["PSNR"], rel=1e-12)
-    assert scores["psnr_overflow"] == pytest.approx(expected["PSNR_before_fix"], rel=1e-12)
-
-
 def test_a_made_picture_of_another_size_is_stretched_as_disco_does(recorded):
     facts, images = recorded
     expected = facts["gen_resized_case"]["values"]
@@ -116,14 +106,6 @@ def test_the_overflow_sees_nothing_in_sixteen_levels():
     truth = np.full((1, 8, 8, 3), 100, np.uint8)
     assert overflow_psnr(truth + np.uint8(16), truth)[0] == 100
     assert disco_psnr(truth + np.uint8(16), truth)[0] == pytest.approx(20 * np.log10(255 / 16))
-
-
-def test_the_mean_of_decibels_is_taken_over_frames_not_videos(truth):
-    made = noisy(truth, 10)
-    made[0] = truth[0]
-    scores = disco_scores([(made[:1], truth[:1]), (made[1:], truth[1:])])
-    assert scores["psnr_disco"] == pytest.approx(disco_psnr(made, truth).mean())
-    assert scores["l1_levels"] == pytest.approx(scores["l1_disco"] * 40 * 48)
 
 
 def test_more_noise_and_more_blur_are_worse(truth):
@@ -182,5 +164,3 @@ def test_what_is_too_small_or_empty_is_refused():
         grey_ssim(small, small)
     with pytest.raises(ValueError, match=r"must be positive: got \(0, 4\)"):
         stretched(small, size=(0, 4))
-    with pytest.raises(ValueError, match="at least one clip: got 0"):
-        disco_scores([])

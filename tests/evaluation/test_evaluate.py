@@ -195,11 +195,22 @@ def test_frames_of_any_resolution_are_judged_at_the_protocols(sample, tmp_path):
     judge = Judge(protocol, Networks({}), WorkFolder(tmp_path))
     twice = sample.frames.repeat(2, axis=1).repeat(2, axis=2)
     pair = judge.pair(sample, Made(frames=twice))
-    assert pair.made.shape == pair.truth.shape == (3, 32, 32, 3)
-    assert pair.mask is not None and pair.poses is not None
-    assert pair.mask.shape == (3, 32, 32)
-    assert pair.poses.size == (32, 32)
-    assert judge.pair(sample, Made(frames=pair.truth)).made.shape == (3, 32, 32, 3)
+    truth = pair.truth
+    assert pair.made.shape == truth.frames.shape == (3, 32, 32, 3)
+    assert truth.mask is not None and truth.poses is not None
+    assert truth.mask.shape == (3, 32, 32)
+    assert truth.poses.size == (32, 32)
+    assert judge.pair(sample, Made(frames=truth.frames)).made.shape == (3, 32, 32, 3)
+
+
+def test_a_truth_that_rows_share_changes_no_number(sample, judge):
+    few = replace(judge.protocol, metrics=("ssim_moved", "warping_error", "flicker", "sharpness"))
+    judge = replace(judge, protocol=few)
+    shared = judge.truth(sample)
+    for made in (Made(frames=sample.frames[::-1].copy()), Made(frames=sample.frames)):
+        alone, among = judge.judge(sample, made), judge.judge(sample, made, shared)
+        assert among.scores == alone.scores
+        assert among.truth == alone.truth
 
 
 def test_videos_that_do_not_pair_are_one_line(sample, networks, tmp_path):

@@ -12,6 +12,7 @@ from quickstep.evaluation.frames import (
     moved_mask,
     psnr,
     sharpness_ratio,
+    similarity_map,
     ssim,
 )
 
@@ -34,6 +35,19 @@ def test_psnr_and_ssim_agree_with_scikit_image(video, truth):
         assert ssim(video, truth)[index].item() == pytest.approx(expected, abs=1e-6)
         expected = peak_signal_noise_ratio(b, a, data_range=1.0)
         assert psnr(video, truth)[index].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(7, 7), (9, 8), (31, 46), (101, 64)])
+def test_ssim_of_any_size_agrees_with_scikit_image_window_by_window(size, generator):
+    truth = torch.rand(2, 3, *size, generator=generator)
+    video = (truth + 0.3 * torch.randn(truth.shape, generator=generator)).clamp(0, 1)
+    found = similarity_map(video, truth)
+    assert found.shape == (2, 3, size[0] - 6, size[1] - 6)
+    for frame, channel in ((0, 0), (1, 2)):
+        a, b = (each[frame, channel].double().numpy() for each in (video, truth))
+        full = structural_similarity(a, b, data_range=1.0, full=True)[1]
+        assert found[frame, channel].numpy() == pytest.approx(full[3:-3, 3:-3], abs=1e-9)
+    assert (similarity_map(truth, truth) == 1).all()
 
 
 def test_hand_values():

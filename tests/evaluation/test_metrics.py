@@ -8,14 +8,14 @@ import torch
 from quickstep.evaluation import disco, frames, motion, people
 from quickstep.evaluation.metrics import (
     METRICS,
-    READINGS,
     ClipMetric,
-    Pair,
     SetMetric,
     clip_metrics,
     set_metrics,
 )
+from quickstep.evaluation.pair import Pair, Truth
 from quickstep.evaluation.protocols import PROTOCOLS
+from quickstep.evaluation.statistics import METRICS as READINGS
 
 PLAIN = [
     each.name for each in METRICS.values() if isinstance(each, ClipMetric) and not each.network
@@ -27,11 +27,13 @@ def pair(sample) -> Pair:
     noise = np.random.default_rng(0).integers(-20, 21, sample.frames.shape)
     return Pair(
         made=(sample.frames + noise).clip(0, 255).astype(np.uint8),
-        truth=sample.frames,
-        reference=sample.reference,
-        mask=sample.mask,
-        face_boxes=sample.face_boxes,
-        poses=sample.poses,
+        truth=Truth(
+            frames=sample.frames,
+            reference=sample.reference,
+            mask=sample.mask,
+            face_boxes=sample.face_boxes,
+            poses=sample.poses,
+        ),
         seams=(1,),
     )
 
@@ -52,26 +54,28 @@ def test_every_metric_of_a_protocol_is_known_and_can_be_read():
 
 def test_a_clips_number_is_the_mean_of_its_frames(pair):
     expected = {
-        "l1_disco": disco.disco_l1(pair.made, pair.truth).mean(),
-        "psnr_overflow": disco.overflow_psnr(pair.made, pair.truth).mean(),
-        "ssim_disco": disco.grey_ssim(pair.made, pair.truth).mean(),
-        "psnr": float(frames.psnr(pair.video, pair.true_video).mean()),
+        "l1_disco": disco.disco_l1(pair.made, pair.truth.frames).mean(),
+        "psnr_overflow": disco.overflow_psnr(pair.made, pair.truth.frames).mean(),
+        "ssim_disco": disco.grey_ssim(pair.made, pair.truth.frames).mean(),
+        "psnr": float(frames.psnr(pair.video, pair.truth.video).mean()),
         "ssim_person": float(
-            frames.ssim(pair.video, pair.true_video, mask=torch.from_numpy(pair.mask)).mean()
+            frames.ssim(pair.video, pair.truth.video, mask=torch.from_numpy(pair.truth.mask)).mean()
         ),
-        "ssim": float(frames.ssim(pair.video, pair.true_video).mean()),
-        "ssim_moved": float(frames.ssim(pair.video, pair.true_video, mask=pair.moved).nanmean()),
-        "flicker": motion.flicker(pair.made, pair.truth).excess,
-        "warping_error": motion.warping_error(pair.made, pair.truth).excess,
-        "seam": motion.seam_error(pair.made, pair.truth, seams=[1]).ratio,
-        "face": people.face_error(pair.made, pair.truth, pair.face_boxes).mean(),
+        "ssim": float(frames.ssim(pair.video, pair.truth.video).mean()),
+        "ssim_moved": float(
+            frames.ssim(pair.video, pair.truth.video, mask=pair.truth.moved).nanmean()
+        ),
+        "flicker": motion.flicker(pair.made, pair.truth.frames).excess,
+        "warping_error": motion.warping_error(pair.made, pair.truth.frames).excess,
+        "seam": motion.seam_error(pair.made, pair.truth.frames, seams=[1]).ratio,
+        "face": people.face_error(pair.made, pair.truth.frames, pair.truth.face_boxes).mean(),
     }
     for name, number in expected.items():
         assert value(name, pair) == pytest.approx(float(number), rel=1e-12), name
 
 
 def test_the_truth_is_perfect(pair):
-    perfect = replace(pair, made=pair.truth)
+    perfect = replace(pair, made=pair.truth.frames)
     for name in PLAIN:
         best, found = READINGS[name].best, value(name, perfect)
         if math.isnan(found):
@@ -85,14 +89,15 @@ def test_the_truth_is_perfect(pair):
 
 
 def test_copying_is_the_unit_of_the_moved_share(pair):
-    still = np.repeat(pair.reference[None], 3, axis=0)
+    still = np.repeat(pair.truth.reference[None], 3, axis=0)
     assert value("moved_share", replace(pair, made=still)) == pytest.approx(1)
-    resting = replace(pair, truth=still, made=still)
+    resting = replace(pair, truth=replace(pair.truth, frames=still), made=still)
     assert math.isnan(value("moved_share", resting))
 
 
 def test_what_is_not_known_of_a_clip_has_no_number(pair):
-    bare = Pair(made=pair.made, truth=pair.truth, reference=pair.reference)
+    truth = Truth(frames=pair.truth.frames, reference=pair.truth.reference)
+    bare = Pair(made=pair.made, truth=truth)
     for name in PLAIN:
         needs = METRICS[name].needs  # type: ignore[union-attr]
         assert math.isnan(value(name, bare)) == bool(needs), name

@@ -1,8 +1,8 @@
 """The picture metrics of DisCo's evaluation scripts, which the papers' tables were made with.
 
 Facts of Wangt-CN/DisCo, ``tool/metrics``, on 8-bit RGB pictures. Each function takes a clip and
-gives one number a frame; DisCo's own number is the mean over all frames of all videos
-(`disco_scores`), so that a long video weighs more than a short one. What differs from the usual:
+gives one number a frame; DisCo's own number is the mean over all frames of all videos, so that a
+long video weighs more than a short one. What differs from the usual:
 
 - **L1** is divided by the number of pixels a second time (`disco_l1`).
 - **PSNR** was taken on bytes that overflow until April 2024 (`overflow_psnr`): about 28 dB for
@@ -18,7 +18,7 @@ are; SSIM does. All but `overflow_psnr` get worse under growing noise and blur.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -75,39 +75,9 @@ def grey_ssim(made: Pictures, truth: Pictures) -> Float[np.ndarray, " f"]:
     Raises:
         ValueError: as above, or pictures of fewer than 7 pixels on a side.
     """
-    return np.array([_grey_ssim(*pair) for pair in _pairs(made, truth)])
-
-
-def disco_scores(videos: Iterable[tuple[Pictures, Pictures]]) -> dict[str, float]:
-    """DisCo's numbers of a whole set: means over all frames of all videos.
-
-    The videos are taken one after the other and only sums are kept, so a set of any length fits.
-
-    Args:
-        videos: the made video and the truth of each clip; sizes and lengths may vary from clip
-            to clip.
-
-    Returns:
-        ``l1_disco l1_levels psnr_disco psnr_overflow ssim_disco``.
-
-    Raises:
-        ValueError: no clip, or a pair that cannot be compared.
-    """
-    measures = {
-        "l1_disco": disco_l1,
-        "l1_levels": level_l1,
-        "psnr_disco": disco_psnr,
-        "psnr_overflow": overflow_psnr,
-        "ssim_disco": grey_ssim,
-    }
-    totals, count = dict.fromkeys(measures, 0.0), 0
-    for made, truth in videos:
-        count += len(truth)
-        for name, measure in measures.items():
-            totals[name] += float(measure(made, truth).sum())
-    if count == 0:
-        raise ValueError("a set must have at least one clip: got 0")
-    return {name: total / count for name, total in totals.items()}
+    expect_pair(made, truth)
+    local = similarity_map(_grey(made), _grey(truth))
+    return local.flatten(1).mean(dim=1).numpy()
 
 
 def stretched(frames: Pictures, *, size: tuple[int, int]) -> UInt8[np.ndarray, "f H W 3"]:
@@ -154,7 +124,6 @@ def _decibels(squared_error: float) -> float:
     return 20 * math.log10(255 / math.sqrt(squared_error))
 
 
-def _grey_ssim(made: np.ndarray, truth: np.ndarray) -> float:
-    grey = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (made, truth))
-    a, b = (torch.from_numpy(each)[None, None].double() / 255 for each in grey)
-    return float(similarity_map(a, b).mean())
+def _grey(frames: np.ndarray) -> Float[torch.Tensor, "f 1 H W"]:
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    return torch.from_numpy(grey)[:, None].double() / 255

@@ -185,12 +185,14 @@ def _judge_share(
         with watch("read"):
             sample = task.judge.sample(task.samples.read(name))
             digests[name] = sample.digest()
+        truth = None
         for maker in task.makers:
             if _lacks(task, stores[maker.name], maker.name, sample, digests[name]):
                 made = maker.make(sample)
                 if task.keeper is not None:
                     task.keeper.keep(maker.name, sample, made)
-                record = task.judge.judge(sample, made)
+                truth = truth or task.judge.truth(sample)
+                record = task.judge.judge(sample, made, truth)
                 timings = {**watch.seconds, **record.timings}
                 stores[maker.name].keep(replace(record, timings=timings))
             done += 1

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.evaluation.cache import Record, WorkFolder
 from quickstep.evaluation.makers import Made
-from quickstep.evaluation.metrics import Pair, clip_metrics, set_metrics
+from quickstep.evaluation.metrics import clip_metrics, set_metrics
 from quickstep.evaluation.networks import Networks
+from quickstep.evaluation.pair import Pair, Truth
 from quickstep.evaluation.protocols import Protocol
 from quickstep.evaluation.sample import Sample, SampleError, add_array, same_aspect
 from quickstep.evaluation.views import View
@@ -36,8 +37,26 @@ class Judge:
         """The frames of a clip that are driven and judged."""
         return sample.every(self.protocol.stride, most=self.protocol.max_frames)
 
-    def judge(self, sample: Sample, made: Made) -> Record:
+    def truth(self, sample: Sample) -> Truth:
+        """The truth of a clip as the protocol sees it; worked out once for all its rows."""
+        view, by = self.protocol.view(sample.size), self.protocol.truth_filter
+        still = (sample.reference.shape[1], sample.reference.shape[0])
+        reference = self._like(view, still).frames(sample.reference[None], by=by)
+        return Truth(
+            frames=view.frames(sample.frames, by=by),
+            reference=reference[0],
+            mask=None if sample.mask is None else view.mask(sample.mask),
+            face_boxes=None if sample.face_boxes is None else view.boxes(sample.face_boxes),
+            poses=None if sample.poses is None else view.poses(sample.poses),
+        )
+
+    def judge(self, sample: Sample, made: Made, truth: Truth | None = None) -> Record:
         """The record of a made clip.
+
+        Args:
+            sample: the clip.
+            made: its made video.
+            truth: of `truth`, where several videos of one clip are judged.
 
         Raises:
             SampleError: made and truth differ in length or shape, or cannot be measured.
@@ -45,17 +64,17 @@ class Judge:
         watch = Stopwatch(self.networks.device)
         try:
             with watch("view"):
-                pair = self.pair(sample, made)
+                pair = self.pair(sample, made, truth)
             scores = {}
             for metric in clip_metrics(self.protocol.metrics):
                 with watch(f"judge {metric.name}"), torch.no_grad():
                     scores[metric.name] = metric.value(pair, self.networks.loaded)
-            truth = frames_digest(pair.truth)
+            digest = frames_digest(pair.truth.frames)
             features = {}
             for metric in set_metrics(self.protocol.metrics):
                 with watch(f"judge {metric.name}"):
                     features[metric.network] = self._features(metric.network, pair.made)
-                    self.truth_features(metric.network, truth, pair.truth)
+                    self.truth_features(metric.network, digest, pair.truth.frames)
         except SampleError:
             raise
         except ValueError as error:
@@ -63,16 +82,16 @@ class Judge:
         return Record(
             clip=sample.name,
             sample=sample.digest(),
-            num_frames=len(pair.truth),
+            num_frames=len(pair.made),
             scores=scores,
-            truth=truth,
+            truth=digest,
             num_evaluations=made.num_evaluations,
             notes=made.notes,
             features=features,
             timings={**made.timings, **watch.seconds},
         )
 
-    def pair(self, sample: Sample, made: Made) -> Pair:
+    def pair(self, sample: Sample, made: Made, truth: Truth | None = None) -> Pair:
         """Made and true frames as the protocol sees them.
 
         Raises:
@@ -89,16 +108,10 @@ class Judge:
                 f"{sample.name}: {size[0]}x{size[1]} was made, which has not the shape of the "
                 f"truth's {sample.size[0]}x{sample.size[1]}"
             )
-        view = protocol.view(sample.size)
-        still = (sample.reference.shape[1], sample.reference.shape[0])
-        reference = self._like(view, still).frames(sample.reference[None], by=protocol.truth_filter)
+        view = self._like(protocol.view(sample.size), size)
         return Pair(
-            made=self._like(view, size).frames(made.frames, by=protocol.made_filter),
-            truth=view.frames(sample.frames, by=protocol.truth_filter),
-            reference=reference[0],
-            mask=None if sample.mask is None else view.mask(sample.mask),
-            face_boxes=None if sample.face_boxes is None else view.boxes(sample.face_boxes),
-            poses=None if sample.poses is None else view.poses(sample.poses),
+            made=view.frames(made.frames, by=protocol.made_filter),
+            truth=truth or self.truth(sample),
             seams=made.seams,
         )
 

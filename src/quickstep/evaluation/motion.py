@@ -18,6 +18,9 @@ from jaxtyping import Bool, Float, UInt8
 from quickstep.animation.windows import Window
 from quickstep.evaluation.frames import Pictures, expect_pair, expect_pictures
 
+Flow = tuple[Float[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
+"""Where each pixel of a frame goes, in pixels (right, down), and where that is known."""
+
 SMALLEST_SIDE = 12
 """Pixels of the shortest side in which OpenCV finds a flow."""
 
@@ -108,7 +111,9 @@ def flicker(made: Pictures, truth: Pictures, *, threshold: float = 2.0) -> Besid
     return BesideTruth(ours / count, theirs / count) if count else BesideTruth(math.nan, math.nan)
 
 
-def warping_error(made: Pictures, truth: Pictures) -> BesideTruth:
+def warping_error(
+    made: Pictures, truth: Pictures, *, flows: Sequence[Flow] | None = None
+) -> BesideTruth:
     """Mean difference between a frame and the next one, brought back along the truth's motion.
 
     The flow of the truth (dense inverse search, Kroeger et al. 2016, by OpenCV) says where each
@@ -116,6 +121,11 @@ def warping_error(made: Pictures, truth: Pictures) -> BesideTruth:
     or is not undone by the flow back do not count (`visible_after`). Texture that does not
     follow the body, boiling and flicker raise it. Lai et al. (2018) square the difference; the
     absolute one is in grey levels and not ruled by a few edges.
+
+    Args:
+        made: what was made.
+        truth: what it should be.
+        flows: the truth's motion, if it was found before.
 
     Returns:
         Grey levels, each visible pixel of all steps counted once. The truth's own is what the
@@ -125,12 +135,33 @@ def warping_error(made: Pictures, truth: Pictures) -> BesideTruth:
         ValueError: as above, or pictures of fewer than 12 pixels on a side.
     """
     expect_pair(made, truth)
+    found = true_flows(truth) if flows is None else flows
     ours = theirs = count = 0.0
-    for t, (flow, visible) in enumerate(_flows(truth)):
+    for t, (flow, visible) in enumerate(found):
         count += int(visible.sum())
         ours += _warped_difference(made[t], made[t + 1], flow, visible)
         theirs += _warped_difference(truth[t], truth[t + 1], flow, visible)
     return BesideTruth(ours / count, theirs / count) if count else BesideTruth(math.nan, math.nan)
+
+
+def true_flows(truth: Pictures) -> Iterator[Flow]:
+    """The truth's motion from each frame to the next, found one after the other.
+
+    Raises:
+        ValueError: pictures of fewer than 12 pixels on a side.
+    """
+    height, width = truth.shape[1:3]
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(
+            f"optical flow needs pictures of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels: "
+            f"got {width}x{height}"
+        )
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in truth]
+    for before, after in zip(grey[:-1], grey[1:], strict=True):
+        flow = search.calc(before, after, np.zeros((height, width, 2), np.float32))
+        back = search.calc(after, before, np.zeros((height, width, 2), np.float32))
+        yield flow, visible_after(flow, back)
 
 
 def visible_after(
@@ -271,22 +302,6 @@ def _still(three: np.ndarray, *, threshold: float) -> np.ndarray:
 def _bend(three: np.ndarray) -> np.ndarray:
     before, now, after = three.astype(np.float32)
     return np.abs(now - (before + after) / 2).mean(axis=-1)
-
-
-def _flows(truth: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The flow of each step and the pixels for which it is known."""
-    height, width = truth.shape[1:3]
-    if min(height, width) < SMALLEST_SIDE:
-        raise ValueError(
-            f"optical flow needs pictures of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels: "
-            f"got {width}x{height}"
-        )
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in truth]
-    for before, after in zip(grey[:-1], grey[1:], strict=True):
-        flow = search.calc(before, after, np.zeros((height, width, 2), np.float32))
-        back = search.calc(after, before, np.zeros((height, width, 2), np.float32))
-        yield flow, visible_after(flow, back)
 
 
 def _targets(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from quickstep.evaluation import statistics
 from quickstep.evaluation.cache import plain_scores
 from quickstep.evaluation.evaluate import Evaluation
-from quickstep.evaluation.metrics import METRICS, READINGS, ClipMetric, set_metrics
+from quickstep.evaluation.metrics import METRICS, ClipMetric, set_metrics
 from quickstep.evaluation.statistics import Comparison, Interval
 from quickstep.evaluation.summary import Row, SetComparison, SetScore
 
@@ -246,7 +247,7 @@ def _cells(found: Evaluation, *, intervals: str) -> Iterator[tuple[str, list[str
 
 
 def _arrow(name: str) -> str:
-    best = READINGS[name].best
+    best = statistics.METRICS[name].best
     return f"→ {best:g}" if math.isfinite(best) else "↑" if best > 0 else "↓"
 
 

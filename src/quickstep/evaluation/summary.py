@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 
 from quickstep.animation.stopwatch import Stopwatch
+from quickstep.evaluation import statistics
 from quickstep.evaluation.cache import Record
 from quickstep.evaluation.frechet import frechet_distance, samples_needed
 from quickstep.evaluation.judging import Judge
 from quickstep.evaluation.makers import Maker
-from quickstep.evaluation.metrics import READINGS, clip_metrics, set_metrics
+from quickstep.evaluation.metrics import clip_metrics, set_metrics
 from quickstep.evaluation.statistics import (
     Comparison,
     Interval,
@@ -191,7 +192,11 @@ def comparisons(judge: Judge, one: Row, other: Row) -> list[Comparison]:
     """Two rows clip by clip, by every clip metric."""
     compare = partial(paired_comparison, names=(one.name, other.name))
     return [
-        compare(one.values(metric.name), other.values(metric.name), metric=READINGS[metric.name])
+        compare(
+            one.values(metric.name),
+            other.values(metric.name),
+            metric=statistics.METRICS[metric.name],
+        )
         for metric in clip_metrics(judge.protocol.metrics)
     ]
 
