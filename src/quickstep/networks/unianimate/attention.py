@@ -7,7 +7,7 @@ faster so than channels-last, and frames and channels swap at the price of a pla
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,28 +21,44 @@ class Guide(NamedTuple):
     """Of the timestep."""
     tokens: Float[Tensor, "b n t"]
     """Empty text and image."""
+    face: Float[Tensor, "b m t"] | None = None
+    """Of the reference's face; None when no clip of the batch has one."""
+    face_found: Bool[Tensor, " b"] | None = None
+    """Which clips have a face; the others must not be told of `face`."""
 
 
 def attention(
-    query: Float[Tensor, "*s q d"], key: Float[Tensor, "*s k d"], value: Float[Tensor, "*s k d"]
+    query: Float[Tensor, "*s q d"],
+    key: Float[Tensor, "*s k d"],
+    value: Float[Tensor, "*s k d"],
+    *,
+    bias: Float[Tensor, "*_"] | None = None,
 ) -> Float[Tensor, "*s q d"]:
-    """Softmax attention without a mask, scaled by the root of the head's width.
+    """Softmax attention scaled by the root of the head's width; `bias` is added to its logits.
 
     On CPU, fused attention loses to plain matrix products (up to ten times in training) until
     the matrix of weights outgrows the caches; only float32 without gradients is about even.
     """
     gains = torch.is_grad_enabled() or query.dtype == torch.bfloat16
     if key.device.type != "cpu" or key.shape[-2] > _LONG or not gains:
-        return functional.scaled_dot_product_attention(query, key, value)
+        mask = None if bias is None else bias.to(query.dtype)
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     shape, scale = query.shape, query.shape[-1] ** -0.5
     query, key, value = (part.reshape(-1, *part.shape[-2:]) for part in (query, key, value))
-    weights = torch.bmm(query * scale, key.transpose(1, 2)).softmax(-1)
-    return torch.bmm(weights.to(value.dtype), value).view(shape)
+    logits = torch.bmm(query * scale, key.transpose(1, 2))
+    if bias is not None:
+        logits = (logits.view(*shape[:-1], -1) + bias).view(logits.shape)
+    return torch.bmm(logits.softmax(-1).to(value.dtype), value).view(shape)
 
 
 def split_heads(x: Float[Tensor, "*s n e"], heads: int) -> Float[Tensor, "*s g n d"]:
     """Cuts the last axis into heads and puts them before the sequence."""
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def merge_heads(x: Float[Tensor, "*s g n d"]) -> Float[Tensor, "*s n e"]:
+    """The inverse of `split_heads`."""
+    return x.transpose(-3, -2).flatten(-2)
 
 
 class FrameAttention(nn.Module):
@@ -58,7 +74,7 @@ class FrameAttention(nn.Module):
         """Attends within each sequence."""
         query, key, value = self.to_qkv(x).chunk(3, dim=-1)
         mixed = attention(*(split_heads(part, self.heads) for part in (query, key, value)))
-        return self.to_out(mixed.transpose(-3, -2).flatten(-2))
+        return self.to_out(merge_heads(mixed))
 
 
 class Attention(nn.Module):
@@ -79,10 +95,22 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m e"] | None = None
     ) -> Float[Tensor, "b n d"]:
         """Each of `n` looks at `context`, or at its own sequence."""
-        context = x if context is None else context
-        parts = (self.to_q(x), self.to_k(context), self.to_v(context))
-        mixed = attention(*(split_heads(part, self.heads) for part in parts))
-        return self.to_out(mixed.transpose(-3, -2).flatten(-2))
+        return self.answer(self.query(x), x if context is None else context)
+
+    def query(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b g n k"]:
+        """What each of `n` asks, by heads."""
+        return split_heads(self.to_q(x), self.heads)
+
+    def answer(
+        self,
+        query: Float[Tensor, "b g n k"],
+        context: Float[Tensor, "b m e"],
+        *,
+        bias: Float[Tensor, "*_"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """What `context` answers; `bias` is added to the logits."""
+        key, value = (split_heads(layer(context), self.heads) for layer in (self.to_k, self.to_v))
+        return self.to_out(merge_heads(attention(query, key, value, bias=bias)))
 
 
 class GatedProjection(nn.Module):
@@ -130,10 +158,27 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """The cells of each frame attend to each other, then to the text and image tokens."""
+    """The cells of each frame attend to each other, then to the text, image and face tokens.
 
-    def __init__(self, width: int, *, heads: int, context_width: int, groups: int) -> None:
+    Args:
+        width: of the activation.
+        heads: of both attentions.
+        context_width: of the tokens.
+        groups: of the group norm.
+        faces: how the face is attended to, see `quickstep.networks.unianimate.faces`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        context_width: int,
+        groups: int,
+        faces: nn.Module | None = None,
+    ) -> None:
         super().__init__()
+        self.faces = faces
         self.norm = nn.GroupNorm(groups, width, eps=1e-6)
         self.proj_in = nn.Linear(width, width)
         block = TransformerBlock(
@@ -154,10 +199,15 @@ class SpatialTransformer(nn.Module):
             hidden = hidden + block.attn1(block.norm1(hidden))
             # The tokens are the same for all frames of a clip, so the frames share one sequence.
             hidden = hidden.reshape(batch, -1, hidden.shape[-1])
-            hidden = hidden + block.attn2(block.norm2(hidden), guide.tokens)
+            hidden = hidden + self._told(block, block.norm2(hidden), guide)
             hidden = hidden + block.ff(block.norm3(hidden))
         hidden = self.proj_out(hidden).unflatten(1, (frames, -1))
         return x + hidden.transpose(2, 3).reshape(x.shape)
+
+    def _told(self, block: TransformerBlock, hidden: Tensor, guide: Guide) -> Tensor:
+        if self.faces is None or guide.face is None:
+            return block.attn2(hidden, guide.tokens)
+        return self.faces(block.attn2, hidden, guide)
 
 
 class PointwiseConv1d(nn.Conv1d):

@@ -1,7 +1,7 @@
 """What UniAnimate's network is told, and the encoders that turn it into features once per clip."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,6 +31,12 @@ class UniAnimateConditions:
     first_frame: Float[Tensor, "b g 3 H W"] | None = None
     """The reference picture in [0, 1], repeated over the frames: "it is the first frame". One
     frame stands for all; the maps of equal frames are equal, so the result is the same."""
+    face: Float[Tensor, "b ..."] | None = None
+    """Scaled latents (c h w) of the reference's face, or its image embeddings (n d), whichever
+    the network was made for. A network without face tokens does not look at it."""
+    face_found: Bool[Tensor, " b"] | None = None
+    """Which clips have a face; None means that all have. What `face` holds of the others is not
+    looked at."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,15 @@ class UniAnimateFeatures:
     """Reference picture and its pose: they take frame 0 of what the network sees."""
     num_text_tokens: int
     """How many of the tokens are the constant empty text, which is never dropped."""
+    face: Float[Tensor, "b m d"] | None = None
+    """Tokens of the reference's face; None when no clip has one, or the network has no use."""
+    face_found: Bool[Tensor, " b"] | None = None
+    """Which clips the face tokens count for, where there are any."""
 
     def dropped(self) -> "UniAnimateFeatures":
         """The features of the unconditional branch: as if no condition had been given."""
-        return self.drop(torch.ones(len(self.tokens), dtype=torch.bool, device=self.tokens.device))
+        everything = torch.ones(len(self.tokens), dtype=torch.bool, device=self.tokens.device)
+        return replace(self.drop(everything), face=None, face_found=None)
 
     def drop(self, mask: Bool[Tensor, " b"]) -> "UniAnimateFeatures":
         """Takes all conditions away from the samples where `mask` is True.
@@ -57,11 +68,12 @@ class UniAnimateFeatures:
         """
         is_text = torch.arange(self.tokens.shape[1], device=mask.device) < self.num_text_tokens
         gone = mask[:, None, None]
-        return UniAnimateFeatures(
+        return replace(
+            self,
             tokens=self.tokens.masked_fill(gone & ~is_text[None, :, None], 0),
             concat=self.concat.masked_fill(gone[..., None, None], 0),
             reference=self.reference.masked_fill(gone[..., None], 0),
-            num_text_tokens=self.num_text_tokens,
+            face_found=None if self.face_found is None else self.face_found & ~mask,
         )
 
     def repeat(self, count: int) -> "UniAnimateFeatures":
@@ -74,17 +86,16 @@ class UniAnimateFeatures:
         The pose encoder looks at all frames it is given, so a window cut out of a long clip's
         features differs a little from the features of that window. Upstream encodes each window.
         """
-        return UniAnimateFeatures(
-            self.tokens, self.concat[:, start:stop], self.reference, self.num_text_tokens
-        )
+        return replace(self, concat=self.concat[:, start:stop])
 
     def detach(self) -> "UniAnimateFeatures":
         """The same values without their history of gradients."""
-        return UniAnimateFeatures(
-            self.tokens.detach(),
-            self.concat.detach(),
-            self.reference.detach(),
-            self.num_text_tokens,
+        return replace(
+            self,
+            tokens=self.tokens.detach(),
+            concat=self.concat.detach(),
+            reference=self.reference.detach(),
+            face=None if self.face is None else self.face.detach(),
         )
 
     @staticmethod
@@ -95,7 +106,24 @@ class UniAnimateFeatures:
             concat=torch.cat([item.concat for item in features]),
             reference=torch.cat([item.reference for item in features]),
             num_text_tokens=features[0].num_text_tokens,
+            **_joined_faces(features),
         )
+
+
+def _joined_faces(features: Sequence[UniAnimateFeatures]) -> dict[str, Tensor]:
+    """The face tokens of several batches; of those without faces zeros, marked as not found."""
+    known = next((item.face for item in features if item.face is not None), None)
+    if known is None:
+        return {}
+    faces, found = [], []
+    for item in features:
+        none = known.new_zeros(len(item.tokens), *known.shape[1:])
+        face, is_face = item.face, item.face_found
+        if face is None or is_face is None:
+            face, is_face = none, none.new_zeros(len(none), dtype=torch.bool)
+        faces.append(face)
+        found.append(is_face)
+    return {"face": torch.cat(faces), "face_found": torch.cat(found)}
 
 
 class PictureEncoder(nn.ModuleList):

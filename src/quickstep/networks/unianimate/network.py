@@ -22,6 +22,8 @@ from quickstep.networks.unianimate.conditions import (
     UniAnimateConditions,
     UniAnimateFeatures,
 )
+from quickstep.networks.unianimate.faces import face_encoder, face_layer
+from quickstep.networks.unianimate.fit import batch_size, expect_fit, expect_widths
 
 
 def time_embedding(t: Int[Tensor, " b"], width: int) -> Float[Tensor, "b d"]:
@@ -61,9 +63,15 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         resolution: (width, height) in pixels, 8 to a latent cell, of what the model is made for.
         dropout: rate in training.
         norm_num_groups: groups of every group norm.
+        face_feature: what the network is told of the reference's face: nothing (the teacher), its
+            latents ("vae") or its image embedding ("clip").
+        face_cells: latent cells a side of the face's picture.
+        face_patch: cells a side of a face token.
+        face_inject: attend to the face on its own ("decoupled") or with the image ("joined").
 
     Raises:
-        ValueError: a width that groups or heads do not divide, or no level, or an odd resolution.
+        ValueError: a width that groups or heads do not divide, no level, an odd resolution, or
+            face settings that do not fit.
     """
 
     _supports_gradient_checkpointing = True
@@ -90,15 +98,20 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         resolution: Sequence[int] = (512, 768),
         dropout: float = 0.1,
         norm_num_groups: int = 32,
+        face_feature: str | None = None,
+        face_cells: int = 32,
+        face_patch: int = 2,
+        face_inject: str = "decoupled",
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = False
-        _check_widths(self._shape)
+        expect_widths(self._shape)
         embedding = 4 * width
         self.time_embed = nn.Sequential(
             nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
         self._add_condition_encoders()
+        self.face_encoder = face_encoder(self._shape)
         self._add_levels()
         head = nn.Conv2d(width, out_channels, 3, padding=1)
         nn.init.zeros_(head.weight)
@@ -146,7 +159,11 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         if attend:
             heads, groups = out_channels // config.head_dim, config.norm_num_groups
             spatial = SpatialTransformer(
-                out_channels, heads=heads, context_width=config.context_width, groups=groups
+                out_channels,
+                heads=heads,
+                context_width=config.context_width,
+                groups=groups,
+                faces=face_layer(config, out_channels),
             )
             temporal = TemporalTransformer(
                 out_channels, heads=heads, head_dim=config.head_dim, groups=groups
@@ -230,7 +247,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         Raises:
             ValueError: the number of frames is unknown, or pictures and latents do not fit.
         """
-        batch = _batch_size(conditions, default=batch)
+        batch = batch_size(conditions, default=batch)
         given = conditions.pose if conditions.pose is not None else conditions.first_frame
         num_frames = given.shape[1] if given is not None else num_frames
         if num_frames is None:
@@ -251,7 +268,16 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             concat=concat,
             reference=self._reference(conditions, concat),
             num_text_tokens=self._shape.num_text_tokens,
+            **self._face(conditions),
         )
+
+    def _face(self, conditions: UniAnimateConditions) -> dict[str, Tensor]:
+        if self.face_encoder is None or conditions.face is None:
+            return {}
+        found, face = conditions.face_found, conditions.face
+        if found is None:
+            found = torch.ones(len(face), dtype=torch.bool, device=face.device)
+        return {"face": self.face_encoder(face), "face_found": found}
 
     def _maps(self, name: str, pictures: Tensor, like: Tensor) -> Tensor:
         encoder, mixer = self.get_submodule(name), self.get_submodule(f"{name}_after")
@@ -289,11 +315,12 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             ValueError: the features are of another number of frames or another size, or the
                 levels cannot halve that size.
         """
-        _check_fit(noisy, features.concat, levels=len(self._shape.multipliers))
+        expect_fit(noisy, features.concat, levels=len(self._shape.multipliers))
         x = torch.cat([noisy.to(features.concat.dtype), features.concat], dim=2)
         x = torch.cat([features.reference[:, None], x], dim=1)
         sinusoid = time_embedding(t, self._shape.width).to(x.dtype)
-        guide = Guide(self.time_embed(sinusoid), features.tokens)
+        embedding = self.time_embed(sinusoid)
+        guide = Guide(embedding, features.tokens, features.face, features.face_found)
         skips = []
         for stage in self.input_blocks:
             x = self._run(stage, x, guide=guide)
@@ -329,45 +356,3 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             ValueError: `noisy` and the features do not fit together.
         """
         return apply_head(self.out, self.trunk(noisy, t, features))
-
-
-def _batch_size(conditions: UniAnimateConditions, *, default: int) -> int:
-    given = [value for value in vars(conditions).values() if value is not None]
-    sizes = {len(value) for value in given} or {default}
-    if len(sizes) > 1:
-        raise ValueError(f"all conditions must have one batch size: got {sorted(sizes)}")
-    return sizes.pop()
-
-
-def _check_fit(noisy: Tensor, concat: Tensor, *, levels: int) -> None:
-    batch, frames, _, height, width = noisy.shape
-    if (batch, frames, height, width) != (*concat.shape[:2], *concat.shape[-2:]):
-        raise ValueError(
-            f"noisy latents and features must agree in batch, frames, height and width: "
-            f"got {(batch, frames, height, width)} and "
-            f"{(*concat.shape[:2], *concat.shape[-2:])}"
-        )
-    step = 2 ** (levels - 1)
-    if height % step or width % step:
-        raise ValueError(
-            f"latents must have sides that are multiples of {step} for {levels} levels: "
-            f"got {width}x{height}"
-        )
-
-
-def _check_widths(config: Any) -> None:
-    if not config.multipliers:
-        raise ValueError("multipliers must name at least one level: got none")
-    for multiplier in config.multipliers:
-        channels = config.width * multiplier
-        for name in ("norm_num_groups", "head_dim"):
-            if channels % getattr(config, name):
-                raise ValueError(
-                    f"every level's width must be a multiple of {name}="
-                    f"{getattr(config, name)}: got {channels} "
-                    f"(width={config.width} x {multiplier})"
-                )
-    if any(side % 8 for side in config.resolution):
-        raise ValueError(
-            f"resolution must have sides that are multiples of 8: got {tuple(config.resolution)}"
-        )
