@@ -1,0 +1,1 @@
+"""The papers' tables and figures, re-run on the built-in data."""

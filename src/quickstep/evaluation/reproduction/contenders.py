@@ -1,0 +1,173 @@
+"""Trains what a study compares: the same teacher, data and compute for every contender and seed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from quickstep.config import digest, to_dict, with_changes
+from quickstep.data.dancer import TEST_START, VALIDATION_START
+from quickstep.data.prepared import DancerData, Report, prepare_dancer
+from quickstep.evaluation.reproduction.studies import Contender
+from quickstep.networks.folder import SETTINGS_FILE, load_model
+from quickstep.training.exports import weights_digest
+from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
+from quickstep.training.recipes import find_recipe
+from quickstep.training.runs import run_recipe
+
+FIRST_SEEDS = {"validation": VALIDATION_START, "test": TEST_START}
+TEACHERS = {"dancer": "dancer-unianimate-teacher"}
+"""The shipped teachers, one for each size that has one; another size's is its run."""
+
+Say = Callable[[str], None]
+"""Takes lines about what is going on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What is the same for all contenders.
+
+    Attributes:
+        size: of the recipes, ``dancer`` or ``lab``.
+        teacher: a model; empty for the size's own.
+        evaluations: network evaluations (forward passes of a clip) that a contender may spend
+            on each clip of its batches: the budget, from which its number of steps follows.
+        preset: of the dancer; None for the recipe's.
+        clips: unseen clips to judge.
+        frames: frames of each.
+        split: ``test``, or ``validation`` to choose by.
+        changes: further fields for all recipes, as ``--set`` takes them.
+        home: folder of all runs.
+    """
+
+    size: str = "dancer"
+    teacher: str = ""
+    evaluations: int = 600
+    preset: str | None = None
+    clips: int = 64
+    frames: int = 16
+    split: str = "test"
+    changes: Mapping[str, str] = field(default_factory=dict)
+    home: Path = Path("runs")
+
+    def __post_init__(self) -> None:
+        """Refuses a split or a number that cannot be meant."""
+        if self.split not in FIRST_SEEDS:
+            raise ValueError(f"split must be one of {', '.join(FIRST_SEEDS)}: got {self.split!r}")
+        for name in ("evaluations", "clips", "frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+
+    @property
+    def teacher_model(self) -> str:
+        """The teacher's name or folder."""
+        if self.teacher:
+            return self.teacher
+        return TEACHERS.get(self.size, str(self.home / f"unianimate_{self.size}" / "model"))
+
+
+def contender_recipe(
+    contender: Contender, terms: Terms, *, seed: int, rate: float | None = None
+) -> DistillationRecipe:
+    """The recipe of a contender on these terms.
+
+    Args:
+        contender: who.
+        terms: what is the same for all.
+        seed: of noise, times and order of the clips.
+        rate: learning rate; None for the recipe's.
+
+    Raises:
+        ValueError: no such recipe or field, or no distillation.
+    """
+    recipe = find_recipe(f"{contender.recipe}_{terms.size}")
+    if not isinstance(recipe, StudentRecipe | PeRFlowRecipe):
+        raise ValueError(f"{contender.recipe}_{terms.size} distils nothing")
+    recipe = with_changes(recipe, {**contender.changes, **terms.changes})
+    data = recipe.data if terms.preset is None else replace(recipe.data, preset=terms.preset)
+    method: Any = recipe.method
+    if isinstance(recipe, StudentRecipe):
+        method = replace(method, skip_target=False)  # counted, so that no method gains by it
+    steps = max(1, round(terms.evaluations / method.cost().total))
+    train = replace(
+        recipe.train,
+        num_steps=steps,
+        seed=seed,
+        warmup_steps=min(recipe.train.warmup_steps, steps // 10),
+        learning_rate=recipe.train.learning_rate if rate is None else rate,
+    )
+    return replace(recipe, data=data, teacher=terms.teacher_model, train=train)
+
+
+def run_folder(contender: Contender, recipe: DistillationRecipe, terms: Terms) -> Path:
+    """Where a contender's run lives: its content names it, the teacher's weights included.
+
+    How a run is watched does not.
+    """
+    watched = ("checkpoint_minutes", "checkpoint_every", "keep_checkpoints", "log_every")
+    settings = to_dict(recipe)
+    for name in (*watched, "preview_every", "max_minutes", "num_threads", "prefetch"):
+        settings["train"].pop(name)
+    settings["teacher"] = weights_digest([load_model(terms.teacher_model).network])
+    name = f"{contender.name}_{terms.size}-{digest(_Named(settings))[:8]}-seed{recipe.train.seed}"
+    return terms.home / name
+
+
+@dataclass(frozen=True)
+class _Named:
+    settings: dict[str, Any]
+
+
+def trained(
+    contender: Contender,
+    terms: Terms,
+    *,
+    seed: int,
+    rate: float | None = None,
+    report: Report | None = None,
+    say: Say = lambda line: None,
+    device: Any = "cpu",
+) -> Path:
+    """The exported student of a contender: from an earlier call, or trained now, or gone on with.
+
+    Returns:
+        Its model folder.
+
+    Raises:
+        ValueError: as `contender_recipe`; or the teacher cannot be found.
+    """
+    recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
+    folder = run_folder(contender, recipe, terms)
+    model = folder / "model"
+    if (model / SETTINGS_FILE).is_file():
+        return model
+    say(f"training {folder.name}: {recipe.train.num_steps} steps")
+    run_recipe(
+        f"{contender.recipe}_{terms.size}",
+        recipe=recipe,
+        resume=folder.exists(),
+        run_folder=folder,
+        report=report,
+        device=device,
+    )
+    return model
+
+
+def unseen_clips(terms: Terms, *, report: Report | None = None) -> Path:
+    """The clips to judge: a prepared set of persons that no recipe has seen."""
+    recipe = find_recipe(f"dancelcm_{terms.size}")
+    data = replace(
+        with_changes(recipe, dict(terms.changes)).data,
+        num_clips=terms.clips,
+        num_frames=terms.frames,
+        first_seed=FIRST_SEEDS[terms.split],
+    )
+    if terms.preset is not None:
+        data = replace(data, preset=terms.preset)
+    return _prepared(data, terms.home, report)
+
+
+def _prepared(data: DancerData, home: Path, report: Report | None) -> Path:
+    folder = home / "data" / f"dancer-{digest(data)}"
+    prepare_dancer(folder, data, report=report)
+    return folder

@@ -1,0 +1,229 @@
+"""Runs a study: trains its contenders, lets every row make every unseen clip, and judges them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quickstep.animation.animator import Animator
+from quickstep.data.prepared import Report as DataReport
+from quickstep.evaluation.cache import WorkFolder
+from quickstep.evaluation.evaluate import Evaluation, Report, Task, VideoKeeper, evaluate
+from quickstep.evaluation.finished import CopyMaker, Maker
+from quickstep.evaluation.judging import Judge
+from quickstep.evaluation.makers import RoundTripMaker, model_digest, step_rows
+from quickstep.evaluation.networks import open_networks
+from quickstep.evaluation.protocols import find_protocol
+from quickstep.evaluation.reproduction.contenders import (
+    Contender,
+    Say,
+    Terms,
+    trained,
+    unseen_clips,
+)
+from quickstep.evaluation.reproduction.results import (
+    SeedRow,
+    Verdict,
+    judged_metrics,
+    seed_rows,
+    verdicts,
+)
+from quickstep.evaluation.reproduction.studies import COPY, ROUND_TRIP, Study, StudyRow, row_name
+from quickstep.evaluation.samples import open_samples
+
+PROTOCOL = "dancer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What came out.
+
+    Attributes:
+        study: what was asked.
+        terms: on which terms.
+        seeds: of the trainings.
+        rates: learning rate of each contender, where it is not its recipe's.
+        rows: judged.
+        verdicts: the paper's claims by every metric.
+        metrics: their names.
+        evaluation: all numbers.
+        videos: folder of the kept videos; `keeper_path` finds one.
+        names: the evaluation's rows of each row.
+    """
+
+    study: Study
+    terms: Terms
+    seeds: tuple[int, ...]
+    rates: dict[str, float]
+    rows: list[SeedRow]
+    verdicts: list[Verdict]
+    metrics: list[str]
+    evaluation: Evaluation
+    videos: VideoKeeper
+    names: dict[str, list[str]]
+
+
+def run_study(
+    study: Study,
+    terms: Terms,
+    *,
+    seeds: Sequence[int],
+    rates: dict[str, float] | None = None,
+    say: Say = lambda line: None,
+    prepare_report: DataReport | None = None,
+    report: Report | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> StudyResult:
+    """Trains what is missing, judges what is not judged yet, and sums up.
+
+    Args:
+        study: the table or figure.
+        terms: what is the same for all contenders.
+        seeds: of the trainings; each contender is trained once for each.
+        rates: learning rates of contenders by name.
+        say: takes lines about what is going on.
+        prepare_report: progress of preparing clips.
+        report: progress of judging.
+        device: where networks run.
+        dtype: number type of the networks while videos are made.
+
+    Raises:
+        ValueError: a setting that cannot be meant, or a teacher that is not there.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be given, and differ: got {list(seeds)}")
+    terms = replace(terms, preset=study.preset or terms.preset)
+    rates = rates or {}
+    students = {
+        contender.name: [
+            trained(
+                contender,
+                terms,
+                seed=seed,
+                rate=rates.get(contender.name),
+                report=prepare_report,
+                say=say,
+                device=device,
+            )
+            for seed in seeds
+        ]
+        for contender in study.contenders
+    }
+    clips = unseen_clips(terms, report=prepare_report)
+    crew = _Crew(terms, students, device=device, dtype=dtype)
+    made = {row_name(row): crew.makers(row) for row in study.rows}
+    makers = {maker.name: maker for of_row in made.values() for maker in of_row}
+    names = {name: [maker.name for maker in of_row] for name, of_row in made.items()}
+    keeper = VideoKeeper(terms.home / "reproduce" / "videos" / clips.name)
+    rules = find_protocol(PROTOCOL)
+    found = evaluate(
+        Task(
+            samples=open_samples(clips),
+            makers=list(makers.values()),
+            judge=Judge(
+                rules,
+                open_networks(rules, {}, device=device),
+                WorkFolder(terms.home / "reproduce" / "judged"),
+            ),
+            keeper=keeper,
+        ),
+        report=report,
+    )
+    assert found is not None  # one process: it is the first
+    rows = seed_rows(study, found, names)
+    metrics = judged_metrics(found)
+    return StudyResult(
+        study=study,
+        terms=terms,
+        seeds=tuple(seeds),
+        rates=rates,
+        rows=rows,
+        verdicts=verdicts(study, rows, metrics),
+        metrics=metrics,
+        evaluation=found,
+        videos=keeper,
+        names=names,
+    )
+
+
+class _Crew:
+    """Makes the makers of rows; each model is loaded once."""
+
+    def __init__(
+        self, terms: Terms, students: dict[str, list[Path]], *, device: Any, dtype: torch.dtype
+    ) -> None:
+        self.terms, self.students = terms, students
+        self._options = {"device": device, "dtype": dtype}
+        self._loaded: dict[str, tuple[Animator, str]] = {}
+
+    def makers(self, row: StudyRow) -> list[Maker]:
+        """Those of a row, one a seed."""
+        if row.label == COPY:
+            return [CopyMaker()]
+        if row.label == ROUND_TRIP:
+            return [RoundTripMaker(*self._model(self.terms.teacher_model))]
+        steps = () if row.steps is None else (row.steps,)
+        if row.contender is None:
+            guidance = None if row.guided else 1.0
+            return step_rows(*self._model(self.terms.teacher_model), steps=steps, guidance=guidance)
+        folders = self.students[row.contender.name]
+        return [
+            maker
+            for folder in folders
+            for maker in step_rows(*self._model(str(folder)), steps=steps)
+        ]
+
+    def _model(self, name: str) -> tuple[Animator, str]:
+        if name not in self._loaded:
+            animator = Animator.from_pretrained(name, **self._options)
+            self._loaded[name] = (animator, model_digest(name))
+        return self._loaded[name]
+
+
+def swept_rates(
+    contenders: Sequence[Contender],
+    terms: Terms,
+    *,
+    rates: Sequence[float],
+    metric: str,
+    say: Say = lambda line: None,
+    **options: Any,
+) -> dict[str, float]:
+    """The best learning rate of each contender, by 4 steps on validation clips, one seed.
+
+    Every contender gets the same rates and the same budget.
+
+    Args:
+        contenders: who.
+        terms: as the study's; the split is set to validation.
+        rates: to try.
+        metric: a clip metric of the dancer's protocol to choose by.
+        say: takes a line for every rate tried.
+        options: of `run_study`.
+    """
+    unseen = replace(terms, split="validation")
+    best: dict[str, float] = {}
+    for contender in contenders:
+        row = StudyRow(label=contender.name, contender=contender, steps=4)
+        study = Study(
+            name="sweep", title="", table=None, rows=(row,), claims=(), preset=terms.preset
+        )
+        scores = {}
+        for rate in rates:
+            result = run_study(
+                study, unseen, seeds=(0,), rates={contender.name: rate}, say=say, **options
+            )
+            scores[rate] = result.rows[0].score(metric).value
+            say(f"{contender.name} at rate {rate:g}: {metric} {scores[rate]:.4g}")
+        best[contender.name] = _best(scores, metric)
+    return best
+
+
+def _best(scores: dict[float, float], metric: str) -> float:
+    from quickstep.evaluation.statistics import METRICS
+
+    sign = METRICS[metric].best
+    return max(scores, key=lambda rate: scores[rate] if sign > 0 else -scores[rate])

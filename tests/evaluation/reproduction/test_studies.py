@@ -1,0 +1,101 @@
+"""The studies compare what the paper compares, on equal terms."""
+
+from dataclasses import replace
+
+import pytest
+
+from quickstep.evaluation.published import published_rows
+from quickstep.evaluation.reproduction.contenders import Terms, contender_recipe
+from quickstep.evaluation.reproduction.studies import (
+    STUDIES,
+    Contender,
+    find_study,
+    printed_row,
+    row_name,
+)
+from quickstep.methods.perflow import PeRFlowConfig
+from quickstep.training.recipe_kinds import PeRFlowRecipe, StudentRecipe
+
+CONTENDERS = {each.name: each for study in STUDIES.values() for each in study.contenders}
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_claims_are_about_rows_of_the_study(study):
+    names = [row_name(row) for row in study.rows]
+    assert len(set(names) | {f"{row_name(row)} {row.guided}" for row in study.rows}) >= len(names)
+    for claim in study.claims:
+        assert {claim.better, claim.worse} <= set(names)
+        assert claim.better != claim.worse
+
+
+@pytest.mark.parametrize(
+    "study", [each for each in STUDIES.values() if each.table], ids=lambda each: each.name
+)
+def test_the_papers_rows_stand_beside_ours(study):
+    printed = {
+        (each.method, each.steps)
+        for each in published_rows()
+        if (each.paper, each.table) == ("dancelcm", study.table)
+    }
+    if study.table in (3, 4, 5):
+        faces = {("w/o Facial fidelity enhancement", 4)}
+        assert printed - faces <= {row.printed for row in study.rows}
+    for row in study.rows:
+        assert (printed_row(study, row) is None) == (row.printed is None)
+
+
+def test_the_order_claimed_is_the_papers_own():
+    """By its FVD, or by its PSNR where the two disagree; for the steps, by FVD."""
+    for study in (each for each in STUDIES.values() if each.table):
+        printed = {row_name(row): printed_row(study, row) for row in study.rows}
+        for claim in study.claims:
+            better, worse = printed[claim.better], printed[claim.worse]
+            if better is not None and worse is not None:
+                assert better.value("FVD") < worse.value("FVD")
+
+
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_contenders_spend_the_same(name):
+    terms = Terms(evaluations=3000)
+    recipe = contender_recipe(CONTENDERS[name], terms, seed=3, rate=1e-4)
+    method = recipe.method
+    if isinstance(recipe, StudentRecipe):
+        method = replace(method, skip_target=False)
+    spent = recipe.train.num_steps * method.cost().total
+    assert spent == pytest.approx(3000, rel=0.01)
+    assert recipe.train.seed == 3
+    assert recipe.train.learning_rate == 1e-4
+    assert recipe.teacher == "dancer-unianimate-teacher"
+
+
+def test_contenders_differ_in_what_they_are_named_for():
+    terms = Terms()
+    ours = contender_recipe(CONTENDERS["dancelcm"], terms, seed=0)
+    no_motion = contender_recipe(CONTENDERS["no-motion"], terms, seed=0)
+    assert (ours.method.motion_weight, no_motion.method.motion_weight) == (0.5, 0.0)
+    assert (ours.data, ours.clips, ours.train) == (
+        no_motion.data,
+        no_motion.clips,
+        no_motion.train,
+    )
+    perflow = contender_recipe(CONTENDERS["perflow"], terms, seed=0)
+    assert isinstance(perflow, PeRFlowRecipe) and isinstance(perflow.method, PeRFlowConfig)
+
+
+def test_terms_reach_the_recipe():
+    terms = Terms(size="lab", preset="catwalk", changes={"data.num_clips": "7"}, teacher="mine")
+    recipe = contender_recipe(CONTENDERS["dancelcm"], terms, seed=0)
+    assert (recipe.data.preset, recipe.data.num_clips, recipe.teacher) == ("catwalk", 7, "mine")
+
+
+def test_what_cannot_be_meant_is_one_line():
+    with pytest.raises(ValueError, match="no study 'table9': studies are dancelcm-table1"):
+        find_study("table9")
+    with pytest.raises(ValueError, match="split must be one of validation, test: got 'train'"):
+        Terms(split="train")
+    with pytest.raises(ValueError, match="clips must be at least 1"):
+        Terms(clips=0)
+    with pytest.raises(ValueError, match="distils nothing"):
+        contender_recipe(Contender("x", "vae"), Terms(), seed=0)
+    with pytest.raises(ValueError, match="no field 'method.lambda'"):
+        contender_recipe(Contender("x", "dancelcm", {"method.lambda": "1"}), Terms(), seed=0)

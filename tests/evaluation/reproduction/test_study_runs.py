@@ -1,0 +1,105 @@
+"""A study runs whole: its pages hold all rows, and what was done once is not done again."""
+
+import json
+import shutil
+
+import pytest
+
+from quickstep.evaluation.reproduction import study_runs
+from quickstep.evaluation.reproduction.contenders import Terms
+from quickstep.evaluation.reproduction.pages import write_study
+from quickstep.evaluation.reproduction.studies import Contender, Study, find_study
+from quickstep.evaluation.reproduction.study_runs import run_study, swept_rates
+
+CHANGES = {"data.size": "64", "data.num_clips": "4"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, model_folders):
+    """Runs with three finished 'trainings': a tiny student under three names."""
+    home = tmp_path_factory.mktemp("runs")
+    for name in ("a-seed0", "a-seed1", "b-seed0"):
+        shutil.copytree(model_folders / "student", home / name / "model")
+    return home
+
+
+@pytest.fixture
+def terms(home, model_folders):
+    return Terms(
+        size="lab",
+        teacher=str(model_folders / "teacher"),
+        clips=2,
+        frames=16,
+        split="validation",
+        changes=CHANGES,
+        home=home,
+    )
+
+
+@pytest.fixture
+def calls(monkeypatch, home):
+    """Stands in for training; notes who was asked for."""
+    seen = []
+
+    def trained(contender: Contender, terms: Terms, *, seed: int, rate=None, **options):
+        seen.append((contender.name, seed, rate, terms.split))
+        return home / ("a-seed1" if seed else "a-seed0") / "model"
+
+    monkeypatch.setattr(study_runs, "trained", trained)
+    return seen
+
+
+def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path):
+    full = find_study("dancelcm-table1")
+    rows = tuple(
+        row
+        for row in full.rows
+        if row.label in ("copy", "round trip", "DanceLCM") or row.steps == 4 and not row.contender
+    )
+    claims = tuple(each for each in full.claims if each.worse == "UniAnimate, 4")
+    study = Study(name=full.name, title=full.title, table=1, rows=rows, claims=claims)
+    done = []
+    report = lambda stage, part, whole: done.append(stage)  # noqa: E731
+    result = run_study(study, terms, seeds=(0, 1), report=report)
+    assert calls == [("dancelcm", 0, None, "validation"), ("dancelcm", 1, None, "validation")]
+    assert [row.name for row in result.rows] == [
+        *("copy", "round trip", "UniAnimate, 4", "DanceLCM, 4"),
+    ]
+    assert [len(row.seeds) for row in result.rows] == [1, 1, 1, 2]
+    paths = write_study(result, tmp_path / "first", command="quickstep reproduce x")
+    page = paths[1].read_text()
+    assert "| DanceLCM | 4 | " in page and "| 20.12 | 0.812 | 0.225 | 156.27 |" in page
+    assert "DanceLCM, 4 over UniAnimate, 4" in page
+    numbers = json.loads(paths[0].read_text())
+    assert len(numbers["rows"][3]["scores"]["psnr"]["seeds"]) == 2
+    videos = sorted(terms.home.glob("reproduce/videos/*/*/*.mp4"))
+    assert len(videos) == 2 * 5
+    before = [path.stat().st_mtime_ns for path in videos]
+    again = write_study(
+        run_study(study, terms, seeds=(0, 1)), tmp_path / "again", command="quickstep reproduce x"
+    )
+    assert [path.stat().st_mtime_ns for path in videos] == before
+    for one, other in zip(paths, again, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_sweep_tries_every_rate_for_every_student_on_validation(terms, calls):
+    lines = []
+    contenders = find_study("dancelcm-fig1").contenders
+    best = swept_rates(
+        contenders,
+        Terms(**{**vars(terms), "split": "test"}),
+        rates=(1e-4, 3e-4),
+        metric="psnr",
+        say=lines.append,
+    )
+    assert calls == [
+        (name, 0, rate, "validation") for name in ("videolcm", "dancelcm") for rate in (1e-4, 3e-4)
+    ]
+    assert best == {"videolcm": 1e-4, "dancelcm": 1e-4}, "equal scores keep the first rate"
+    assert len(lines) == 4
+
+
+def test_seeds_must_differ(terms, calls):
+    with pytest.raises(ValueError, match="seeds must be given, and differ"):
+        run_study(find_study("dancelcm-fig1"), terms, seeds=(0, 0))
