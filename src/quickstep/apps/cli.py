@@ -15,6 +15,7 @@ from quickstep.apps.demo import demo
 from quickstep.apps.evaluate import evaluate
 from quickstep.apps.export import export
 from quickstep.apps.learning import distill, train
+from quickstep.apps.reproduce import reproduce
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "animate": animate,
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "distill": distill,
     "evaluate": evaluate,
     "curve": curve,
+    "reproduce": reproduce,
     "export": export,
 }
 DESCRIPTION = "Human image animation in 2 to 4 denoising steps."

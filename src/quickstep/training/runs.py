@@ -27,11 +27,13 @@ from quickstep.methods.contrast import Contrast
 from quickstep.methods.denoising import Denoising
 from quickstep.methods.protocol import Batches, Method
 from quickstep.methods.reconstruction import Reconstruction
+from quickstep.networks.adapters import Adapted
 from quickstep.networks.autoencoder import small_autoencoder
 from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.folder import ScheduleSettings, Settings, load_model
 from quickstep.networks.heads import without_head
 from quickstep.networks.unianimate import UniAnimateUNet
+from quickstep.networks.unianimate.extension import extended
 from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import encoders_digest, export_run
@@ -62,6 +64,7 @@ def run_recipe(
     resume: bool = False,
     overrides: Mapping[str, str] | None = None,
     init: str | Path | None = None,
+    recipe: Recipe | None = None,
     run_folder: str | Path | None = None,
     report: Report | None = None,
     device: torch.device | str = "cpu",
@@ -74,6 +77,7 @@ def run_recipe(
         overrides: dotted fields of the recipe and their values as text.
         init: a model (name or folder) whose weights the run starts from, instead of a random
             network or the teacher's weights.
+        recipe: a recipe under that name instead of the known one, ``overrides`` on top.
         run_folder: where the run lives; its parent holds the data and the runs it builds on.
         report: progress of preparing data.
         device: where networks run.
@@ -82,7 +86,7 @@ def run_recipe(
         ValueError: no such recipe or field, settings that do not fit, or a run it builds on is
             missing.
     """
-    recipe = with_changes(find_recipe(name), dict(overrides or {}))
+    recipe = with_changes(recipe or find_recipe(name), dict(overrides or {}))
     folder = Path(run_folder) if run_folder else Path("runs") / name
     run = _Run(name=name, recipe=recipe, folder=folder, init=init, device=device, report=report)
     method, batches, preview = run.build()
@@ -333,12 +337,16 @@ class _Run:
         """The network with the weights of ``init``, when that was given."""
         if self.init is None:
             return network
+        if isinstance(network, Adapted):
+            raise ValueError(f"--init {self.init}: an adapter starts from its teacher alone")
         folder = Path(self.init)
         if (folder / part).is_dir() and not (folder / "quickstep.json").is_file():
             source: nn.Module = type(network).from_pretrained(folder / part)  # type: ignore[attr-defined]
         else:
             model = load_model(self.init)
             source = {"unet": model.network}.get(part) or getattr(model, part)
+        if isinstance(network, UniAnimateUNet):
+            source = extended(source, told_edge=network.config.told_edge)  # type: ignore[attr-defined]
         try:
             network.load_state_dict(source.state_dict())
         except RuntimeError as error:
