@@ -58,6 +58,16 @@ MISTAKES = {
     "no model": (("-o", "out"), {"models": ("nobody",)}, "nobody"),
     "twice": (("-o", "out"), {"models": ("student", "student")}, "given twice"),
     "steps": (("-o", "out", "--steps", "0"), {}, "steps must be between 1 and 1000: got 0"),
+    "teacher steps": (
+        ("-o", "out", "--teacher-steps", "0"),
+        {},
+        "must be between 1 and 1000: got 0",
+    ),
+    "no teacher": (
+        ("-o", "out", "--teacher-steps", "4"),
+        {"models": ("student",)},
+        "none of the models is a teacher",
+    ),
     "clips": (("-o", "out", "--clips", "0"), {}, "limit must be 1 or more: got 0"),
     "shown": (("-o", "out", "--shown", "-1"), {}, "--shown must be 0 or more: got -1"),
     "protocol": (("-o", "out", "--protocol", "fvd"), {}, "no protocol 'fvd'"),

@@ -31,6 +31,7 @@ def curve(
     *,
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="DIR")] = None,
     steps: tuple[int, ...] = (),
+    teacher_steps: tuple[int, ...] = (),
     guidance: float | None = None,
     clips: int | None = None,
     shown: int = 3,
@@ -51,6 +52,7 @@ def curve(
             run goes on from there.
         steps: denoising steps, for all models. Without it a student's own, and for a teacher
             1, 2, 4, 8 and its own.
+        teacher_steps: other denoising steps for the teachers.
         guidance: guidance scale g of the teachers, 1 for none; their own unless given.
         clips: only the first clips, by name.
         shown: clips to look at on the page.
@@ -83,6 +85,7 @@ def curve(
         without=without,
         clips=clips,
         steps=steps,
+        teacher_steps=teacher_steps,
         guidance=guidance,
         seed=seed,
         num_shown=shown,
@@ -111,13 +114,13 @@ def _request(
     """Everything checked that is cheap to check, and the judging networks loaded."""
     from quickstep.evaluation import networks
     from quickstep.evaluation.cache import WorkFolder
-    from quickstep.evaluation.curve.measure import Request, model_settings, steps_of
+    from quickstep.evaluation.curve.measure import Request, steps_of_all
     from quickstep.evaluation.judging import Judge
     from quickstep.evaluation.protocols import find_protocol
     from quickstep.evaluation.samples import open_samples
 
-    for settings in model_settings(models):
-        steps_of(settings, options["steps"], guidance=options["guidance"])
+    names = ("steps", "teacher_steps", "guidance")
+    steps_of_all(models, **{name: options[name] for name in names})
     rules = networks.without(find_protocol(protocol), without)
     samples = open_samples(data, reference=rules.reference).chosen(rules.split, limit=clips)
     judges = networks.open_networks(rules, networks.read_weights(weights), device=options["device"])

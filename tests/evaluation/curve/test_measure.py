@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -12,6 +13,7 @@ from quickstep.evaluation.curve.measure import (
     measure,
     model_settings,
     steps_of,
+    steps_of_all,
 )
 from quickstep.evaluation.curve.page import page_html
 from quickstep.evaluation.curve.points import STAGES
@@ -21,6 +23,7 @@ from quickstep.evaluation.networks import open_networks
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.report import Origin
 from quickstep.evaluation.samples import open_samples
+from quickstep.evaluation.statistics import Interval
 from quickstep.networks.folder import Settings, load_model, save_model
 
 ORIGIN = Origin(command="quickstep curve teacher student clips", data="clips")
@@ -118,6 +121,22 @@ def test_what_costs_nothing_is_there_once(report):
 def test_student_and_teacher_are_compared_on_the_same_clips(report):
     assert set(report.comparisons) == set(METRICS)
     assert "2 clips" in report.comparisons["psnr"]
+    told = " ".join(report.comparisons.values())
+    assert "-" not in told
+    assert "95 %" not in told and "95\N{NO-BREAK SPACE}%" in told
+
+
+def test_a_metric_without_any_value_is_not_drawn(measured):
+    rows = [each.row for each in measured.points]
+    nothing = Interval(math.nan, math.nan, math.nan, 0.95, 0, 2)
+    points = [
+        dataclasses.replace(
+            point, row=dataclasses.replace(row, scores=dict.fromkeys(row.scores, nothing))
+        )
+        for point, row in zip(measured.points, rows, strict=True)
+    ]
+    with pytest.raises(CurveError, match="no clip gave a value of psnr, ssim"):
+        assembled(dataclasses.replace(measured, points=points), ORIGIN)
 
 
 def test_the_page_shows_what_was_measured(measured, report):
@@ -201,6 +220,15 @@ def test_steps_are_for_all_models_guidance_for_teachers_and_untrained_steps_are_
 )
 def test_numbers_of_steps(settings, asked, steps):
     assert steps_of(settings, asked) == steps
+
+
+def test_teachers_can_have_steps_of_their_own(model_folders):
+    models = [str(model_folders / name) for name in ("teacher", "student")]
+    found = [steps for _, steps in steps_of_all(models, steps=(2, 4), teacher_steps=(10, 5))]
+    assert found == [[5, 10], [2, 4]]
+    assert [steps for _, steps in steps_of_all(models, teacher_steps=(7,))] == [[7], [2, 4]]
+    with pytest.raises(CurveError, match="none of the models is a teacher"):
+        steps_of_all(models[1:], teacher_steps=(10,))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])

@@ -7,7 +7,9 @@ import pytest
 
 from quickstep.evaluation.curve.literature import published_lines
 from quickstep.evaluation.curve.page import page_html
-from quickstep.evaluation.curve.points import Score
+from quickstep.evaluation.curve.plot import NUM_SHAPES
+from quickstep.evaluation.curve.plots import styles_of
+from quickstep.evaluation.curve.points import STAGES, Score
 from quickstep.evaluation.published import published_rows
 
 VOID = {"meta", "link", "input", "br"}
@@ -104,7 +106,7 @@ def test_every_metric_can_be_chosen_and_one_is_shown(page, report):
 
 
 def test_every_point_and_every_published_row_is_in_a_table(text):
-    assert text.count('<th scope="row">') == 12 + 2 + len(published_rows())
+    assert text.count('<th scope="row">') == 2 * 12 + 2 + len(published_rows())
     assert text.count("published, not comparable") == 1 + 10
     for row in published_rows():
         for value in row.printed.values():
@@ -161,6 +163,104 @@ def test_names_of_models_and_clips_cannot_break_the_page(report):
         page_html(replace(report, points=points, showcases=[showcase], facts=facts, notes=[bad]))
     )
     assert not [tag for tag, _ in page.elements if tag == "img"]
+
+
+def test_no_two_models_look_alike(report):
+    roles = ["student"] * 6 + ["teacher"] * 2
+    points = [
+        replace(report.points[0], model=f"model {number}", role=role)
+        for number, role in enumerate(roles)
+    ]
+    styles = styles_of(replace(report, points=points)).values()
+    assert len({(style.name, style.shape % NUM_SHAPES) for style in styles}) == 8
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_could_not_be_measured_are_left_out(report, bad):
+    scores = {"psnr": Score(bad), "ssim": Score(0.5, 0.4, 0.6)}
+    points = [replace(point, scores=scores) for point in report.points]
+    baselines = [replace(report.baselines[0], scores={"psnr": Score(bad)})]
+    page = Page(
+        page_html(
+            replace(
+                report,
+                points=points,
+                baselines=baselines,
+                showcases=(),
+                comparisons={},
+                metrics=("psnr", "ssim"),
+            )
+        )
+    )
+    assert [each["data-metric"] for each in page.having("data-metric")] == ["ssim"]
+    assert "nan" not in "".join(page.texts["p"] + page.texts["td"] + page.texts["dd"])
+
+
+def test_one_model_on_one_clip_of_one_frame(report):
+    point = replace(report.points[0], scores={"psnr": Score(20.0)}, evaluations=1.0)
+    clip = report.showcases[0]
+    still = replace(
+        clip,
+        skeletons=clip.skeletons[:1],
+        truth=clip.truth[:1],
+        ceiling=clip.ceiling[:1],
+        made=[replace(clip.made[0], point=point, frames=clip.made[0].frames[:1])],
+    )
+    alone = replace(report, points=[point], metrics=("psnr",), baselines=(), showcases=[still])
+    page = Page(page_html(replace(alone, comparisons={})))
+    assert not page.having("data-count")
+    assert "1.0×" in page.texts["td"]
+
+
+def test_clips_of_different_length_keep_their_own_time(report):
+    short = replace(
+        report.showcases[1],
+        skeletons=report.showcases[1].skeletons[:7],
+        truth=report.showcases[1].truth[:7],
+        ceiling=None,
+        made=[replace(made, frames=made.frames[:7]) for made in report.showcases[1].made],
+    )
+    page = Page(page_html(replace(report, showcases=[report.showcases[0], short])))
+    counts = [each["data-count"] for each in page.having("data-count")]
+    assert counts.count("12") == 3 + len(report.points)
+    assert counts.count("7") == 2 + len(report.points)
+    told = "".join(page.texts["p"])
+    assert "Frames 1, 3, 5, 8, 10, 12, and" in told
+    assert "Frames 1, 2, 3, 5, 6, 7, and" in told
+
+
+def test_a_teacher_measured_at_other_steps_than_its_own_is_said_to_be(report):
+    assert "run with by default" not in page_html(replace(report, showcases=()))
+    points = [point for point in report.points if point.steps != 50]
+    text = page_html(replace(report, points=points, showcases=()))
+    assert "which are not the steps that it is run with by default" in text
+
+
+def test_every_model_has_a_strip_also_without_its_own_steps(report):
+    points = [replace(point, best=False) for point in report.points]
+    made = [
+        replace(each, point=point)
+        for each, point in zip(report.showcases[0].made, points, strict=True)
+    ]
+    showcase = replace(report.showcases[0], made=made)
+    text = page_html(replace(report, points=points, showcases=[showcase]))
+    shown = text[text.index("Moments, and") : text.index("All other numbers of steps")]
+    assert all(f"moments of {model}" in shown for model in report.models)
+
+
+def test_maps_of_change_have_a_scale(text, page):
+    (first, second) = (
+        each for each in page.having("role", "img") if "linear-gradient" in str(each)
+    )
+    assert first["style"].startswith("background:linear-gradient(90deg,#000004,")
+    assert all("grey levels or more" in each["aria-label"] for each in (first, second))
+
+
+def test_seconds_of_every_stage_can_be_read_without_a_mouse(text, report):
+    table = text[text.index("<summary>Seconds of every stage") :]
+    table = table[: table.index("</details>")]
+    assert [table.count(f'<th scope="col">{stage}</th>') for stage in STAGES] == [1] * 5
+    assert table.count("<td>") == 5 * len(report.points)
 
 
 def test_pictures_keep_the_file_small(report, short):

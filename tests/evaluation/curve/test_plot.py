@@ -40,11 +40,24 @@ def test_even_ticks_are_few_round_and_inside(low, high):
     assert f"{steps.pop():.1e}"[0] in "125"
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.7, 27.0), (1.5, 135.0), (0.01, 90.0)])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.7, 27.0), (1.5, 135.0), (0.01, 90.0), (2.3, 4.45), (5.2, 9.4), (0.11, 0.19)],
+)
 def test_log_ticks_are_inside(low, high):
     ticks = log_ticks(low, high)
     assert len(ticks) >= 3
     assert low <= ticks[0] and ticks[-1] <= high
+
+
+def test_both_axes_say_what_they_show():
+    svg = curve_svg(
+        [line((3.1, 20.0))], title="t", x_title="seconds, log scale", y_title="A & B, dB"
+    )
+    texts = [each.text for each in parts(svg, "name")]
+    assert texts == ["seconds, log scale", "A & B, dB"]
+    numbers = [each.text for each in ElementTree.fromstring(svg).iter() if each.tag == "text"]
+    assert len([text for text in numbers if text and text.replace(".", "").isdigit()]) >= 6
 
 
 def test_equal_ratios_lie_equally_far_apart_and_more_is_higher():

@@ -6,6 +6,7 @@ from quickstep.evaluation.curve.metrics import metric_named
 from quickstep.evaluation.curve.points import (
     Score,
     answer_of,
+    count_text,
     memory_text,
     seconds_text,
     times_text,
@@ -72,7 +73,18 @@ def test_seconds_are_short(seconds, text):
     assert plain(seconds_text(seconds)) == text
 
 
+def test_evaluations_are_whole_unless_clips_differ():
+    assert [count_text(count) for count in (4.0, 100.0, 32 / 3)] == ["4", "100", "10.67"]
+
+
+def test_a_mark_stands_behind_the_metric_that_the_notes_explain(report):
+    marked = replace(report, metrics=("fvd",), marks={"fvd": "*†"})
+    assert marked.metric("fvd").title == "FVD*†"
+    assert answer_of(marked).headline.startswith(f"4{SPACE}steps: FVD*† –")
+
+
 def test_ratios_and_memory_are_short():
+    assert times_text(0.023) == "0.023×"
     assert [times_text(ratio) for ratio in (0.52, 2.44, 9.96, 25.4)] == [
         "0.5×",
         "2.4×",

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,8 @@ import torch
 
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.video import read_video
-from quickstep.evaluation.curve.measure import BUSY, PEAK, Measured, MeasuredPoint
+from quickstep.evaluation.curve.measure import BUSY, PEAK, CurveError, Measured, MeasuredPoint
+from quickstep.evaluation.curve.metrics import NO_BREAK
 from quickstep.evaluation.curve.points import (
     STAGES,
     Baseline,
@@ -23,7 +25,15 @@ from quickstep.evaluation.curve.points import (
     Showcase,
     answer_of,
 )
-from quickstep.evaluation.report import Origin, notes, result_json, versions
+from quickstep.evaluation.metrics import METRICS as MEASURES
+from quickstep.evaluation.report import (
+    FEW,
+    UNVERIFIED,
+    Origin,
+    notes,
+    result_json,
+    versions,
+)
 from quickstep.evaluation.statistics import METRICS, Interval
 from quickstep.evaluation.summary import Row, comparisons, set_comparisons
 
@@ -46,6 +56,7 @@ def assembled(measured: Measured, origin: Origin) -> Report:
         showcases=[_showcase(measured, points, name) for name in measured.request.shown],
         facts=_facts(measured, origin),
         notes=[*_busy(measured), *notes(measured.evaluation, origin)],
+        marks=_marks(measured),
     )
     return replace(report, comparisons=_compared(measured, report))
 
@@ -167,9 +178,24 @@ def _metrics(measured: Measured) -> list[str]:
         for name in protocol.metrics
         if any(name in of and of[name].value == of[name].value for of in scores)
     ]
+    if not known:
+        raise CurveError(f"no clip gave a value of {', '.join(protocol.metrics)}: nothing to draw")
     decibels = [name for name in known if name in METRICS and METRICS[name].unit == "dB"]
     first = next(iter([*decibels, *(name for name in known if name == protocol.main)]), known[0])
     return [first, *(name for name in known if name != first)]
+
+
+def _marks(measured: Measured) -> dict[str, str]:
+    """The marks of `quickstep evaluate` for networks never verified and for too few features."""
+    networks = measured.request.judge.networks.describe()
+    row = measured.points[0].row
+    found = {}
+    for name in measured.request.judge.protocol.metrics:
+        network = MEASURES[name].network
+        doubtful = bool(network) and not networks[network]["verified"]
+        few = name in row.set_scores and row.set_scores[name].few
+        found[name] = UNVERIFIED * doubtful + FEW * few
+    return found
 
 
 def _scope(measured: Measured) -> str:
@@ -205,7 +231,13 @@ def _compared(measured: Measured, report: Report) -> dict[str, str]:
         for each in set_comparisons(judge, rows[0], rows[1])
     }
     found = {**by_clip, **by_set}
-    return {name: found[name] for name in report.metrics if name in found}
+    return {name: _typeset(found[name]) for name in report.metrics if name in found}
+
+
+def _typeset(sentence: str) -> str:
+    """With minus signs, and without breaks inside ``95 %`` and ``p = .250``."""
+    signed = re.sub(r"-(?=\d)", "\N{MINUS SIGN}", sentence)
+    return re.sub(r" (?=[%=<])|(?<=[=<]) ", NO_BREAK, signed)
 
 
 def _showcase(measured: Measured, points: Sequence[Point], name: str) -> Showcase:
@@ -251,7 +283,7 @@ def _facts(measured: Measured, origin: Origin) -> list[tuple[str, str]]:
         (
             "Machine",
             f"{machine(request.device)}; {request.device}, {dtype}, "
-            f"{torch.get_num_threads()} threads",
+            f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}",
         ),
         ("Seconds", "medians over clips, by the wall clock, after one run that does not count"),
         ("Memory", "weights and working memory of one clip at its peak; Python itself is not in"),

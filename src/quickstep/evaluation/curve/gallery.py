@@ -230,9 +230,9 @@ def _strips(panel: _Panel, shelf: _Shelf) -> str:
     frames = ", ".join(str(frame + 1) for frame in moments(len(panel.truth.frames), count=STRIP))
     return (
         '<h3>Moments, and the change to the next frame</h3><p class="hint">Frames '
-        f"{frames}, and below each how much changes to the next one, on one scale for all rows. "
-        "Bright where the truth is dark is flicker, dark where the truth is bright is motion that "
-        f"is missing.</p>{_scale(panel.top)}{shown}{more}"
+        f"{frames}, and below each how much changes to the next one (below the last: into it), on "
+        "one scale for all rows. Bright where the truth is dark is flicker, dark where the truth "
+        f"is bright is motion that is missing.</p>{_scale(panel.top)}{shown}{more}"
     )
 
 

@@ -14,6 +14,7 @@ from quickstep.evaluation.published import (
 )
 
 NAMES = {"dancelcm": "DanceLCM", "cosec": "CoSeC-LCD"}
+UNITS = {"PSNR": "dB"}
 BADGE = '<span class="badge">published, not comparable</span>'
 PLOTTED = (
     (
@@ -79,7 +80,8 @@ def _figure(paper: str, metric: str, methods: dict[str, str]) -> str:
     )
     better = "higher" if higher_is_better(metric) else "lower"
     title = f"{metric} against denoising steps as printed in the {NAMES[paper]} paper, TikTok"
-    drawn = curve_svg(lines, title=title, x_title="denoising steps")
+    y_title = f"{metric}, {unit}" if (unit := UNITS.get(metric)) else metric
+    drawn = curve_svg(lines, title=title, x_title="denoising steps, log scale", y_title=y_title)
     return (
         f"<figure><figcaption><b>{metric}</b> · {better} is better · TikTok, as printed in the "
         f'{NAMES[paper]} paper</figcaption><div class="legend">{keys}</div>{drawn}</figure>'

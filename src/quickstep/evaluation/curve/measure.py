@@ -67,6 +67,7 @@ class Request:
         judge: the protocol with its networks; its work folder keeps what is done.
         folder: where shown videos are kept.
         steps: numbers of steps for all models; empty for each model's own.
+        teacher_steps: others for the teachers; empty for the same.
         guidance: of the teachers; None for their own.
         seed: of the noise.
         num_shown: clips whose videos are kept to be looked at.
@@ -79,6 +80,7 @@ class Request:
     judge: Judge
     folder: Path
     steps: Sequence[int] = ()
+    teacher_steps: Sequence[int] = ()
     guidance: float | None = None
     seed: int = 0
     num_shown: int = 3
@@ -225,23 +227,50 @@ def steps_of(
     return steps
 
 
+def steps_of_all(
+    models: Sequence[str],
+    *,
+    steps: Sequence[int] = (),
+    teacher_steps: Sequence[int] = (),
+    guidance: float | None = None,
+) -> list[tuple[Settings, list[int]]]:
+    """Each model's settings and the numbers of steps to measure it at; see `Request`.
+
+    Raises:
+        CurveError: steps for teachers, and no teacher.
+        ValueError: a model, a number of steps or a guidance that cannot be used.
+    """
+    found = [
+        (
+            settings,
+            (teacher_steps or steps) if settings.role == "teacher" else steps,
+        )
+        for settings in model_settings(models)
+    ]
+    if teacher_steps and not any(settings.role == "teacher" for settings, _ in found):
+        raise CurveError("steps are given for teachers, and none of the models is a teacher")
+    return [(settings, steps_of(settings, asked, guidance=guidance)) for settings, asked in found]
+
+
 def measure(request: Request, *, progress: Progress | None = None) -> Measured:
     """Makes, times and judges every video that is not done yet.
 
     Raises:
         ValueError: a model, a clip or a setting that cannot be used; one line.
     """
-    all_settings = model_settings(request.models)
-    all_steps = [
-        steps_of(settings, request.steps, guidance=request.guidance) for settings in all_settings
-    ]
+    planned = steps_of_all(
+        request.models,
+        steps=request.steps,
+        teacher_steps=request.teacher_steps,
+        guidance=request.guidance,
+    )
     request.folder.mkdir(parents=True, exist_ok=True)
     keeper = ShownKeeper(request.folder / "videos", frozenset(request.shown))
-    work = _Work(request, list(zip(all_settings, all_steps, strict=True)), progress)
+    work = _Work(request, planned, progress)
     rows: list[Row] = []
     points: list[MeasuredPoint] = []
     data, code = "", code_digest()
-    for model, settings, steps in zip(request.models, all_settings, all_steps, strict=True):
+    for model, (settings, steps) in zip(request.models, planned, strict=True):
         makers, baselines = _makers(request, model, settings, steps, first=not points)
         task = Task(
             samples=request.samples,

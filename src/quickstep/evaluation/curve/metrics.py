@@ -40,6 +40,11 @@ class Metric:
         return abs(value - self.best)
 
     @property
+    def axis(self) -> str:
+        """Its name with its unit, as beside a scale."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    @property
     def direction(self) -> str:
         """Which way is better, in words."""
         if math.isinf(self.best):

@@ -6,6 +6,7 @@ and step the clips.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -13,14 +14,15 @@ from typing import Any
 
 from quickstep.evaluation.curve.gallery import gallery_section
 from quickstep.evaluation.curve.literature import published_section
-from quickstep.evaluation.curve.metrics import metric_named
 from quickstep.evaluation.curve.plots import plots_section, styles_of
 from quickstep.evaluation.curve.points import (
     Answer,
     Report,
     answer_of,
+    count_text,
     memory_text,
     seconds_text,
+    times_text,
 )
 from quickstep.evaluation.curve.tables import points_section, times_section
 
@@ -104,8 +106,11 @@ def _sentence(report: Report, answer: Answer) -> str:
     if teacher is None:
         return f"{start}; no teacher was measured beside it.{_bounds(report, answer)}"
     guided = f" with guidance {teacher.guidance:g}" if teacher.guidance > 1 else ""
+    other = "" if teacher.best else ", which are not the steps that it is run with by default"
+    ratio = times_text(answer.speedup) if answer.speedup else "–"
     return (
-        f"{start} against <b>{escape(teacher.model)}</b> in {teacher.title}{guided}. "
+        f"{start} is {ratio} as fast as <b>{escape(teacher.model)}</b> in {teacher.title}"
+        f"{guided}{other}. "
         f"{_difference(report, answer)}{_bounds(report, answer)}"
     )
 
@@ -119,6 +124,8 @@ def _difference(report: Report, answer: Answer) -> str:
     if len(pair) < 2 or pair[0] is None or pair[1] is None:
         return ""
     mine, its = pair[0].value, pair[1].value
+    if math.isnan(mine) or math.isnan(its):
+        return ""
     apart = metric.text(abs(mine - its))
     if apart == metric.text(0.0):
         return f"Their {escape(metric.title)} is the same."
@@ -131,7 +138,7 @@ def _bounds(report: Report, answer: Answer) -> str:
     found = [
         f"{escape(baseline.name)} reaches {answer.metric.text(score.value)}"
         for baseline in report.baselines
-        if (score := baseline.scores.get(answer.metric_name)) is not None
+        if (score := baseline.scores.get(answer.metric_name)) and not math.isnan(score.value)
     ]
     if not found:
         return ""
@@ -157,8 +164,8 @@ def _cards(answer: Answer) -> str:
         ),
         (
             "Network evaluations",
-            f"{point.evaluations:g}",
-            f"{teacher.evaluations:g}" if teacher else "",
+            count_text(point.evaluations),
+            count_text(teacher.evaluations) if teacher else "",
         ),
         (
             "Peak memory",
@@ -179,7 +186,7 @@ def _facts(report: Report) -> str:
         f"<div><dt>{escape(metric.title)}</dt>"
         f"<dd>{escape(metric.meaning or name)}; {metric.direction}</dd></div>"
         for name in report.metrics
-        for metric in [metric_named(name)]
+        for metric in [report.metric(name)]
     )
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in report.facts

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 420, 292
-LEFT, RIGHT, TOP, BOTTOM = 50, 16, 14, 44
+WIDTH, HEIGHT = 420, 310
+LEFT, RIGHT, TOP, BOTTOM = 50, 16, 32, 44
+NUM_SHAPES = 4
 REACH = 1.0
 """How far, in spans of the points, a level may lie outside and still be given its place."""
 
@@ -54,7 +55,12 @@ class Level:
 
 
 def curve_svg(
-    lines: Sequence[Line], *, title: str, x_title: str, levels: Sequence[Level] = ()
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str = "",
+    levels: Sequence[Level] = (),
 ) -> str:
     """Draws lines over a logarithmic axis.
 
@@ -64,6 +70,7 @@ def curve_svg(
         lines: at least one mark among them.
         title: what a screen reader says first.
         x_title: under the axis.
+        y_title: above the upright axis.
         levels: horizontal lines.
 
     Raises:
@@ -73,7 +80,7 @@ def curve_svg(
     if not marks:
         raise ValueError("a plot needs at least one mark: got none")
     frame = _Frame(marks, [level.y for level in levels])
-    parts = [_grid(frame, x_title)]
+    parts = [_grid(frame, x_title, y_title)]
     taken = [_mark_box(frame, mark) for mark in marks]
     parts += [_level(frame, level, taken) for level in levels]
     parts += [_line(frame, line) for line in lines]
@@ -114,6 +121,8 @@ def _multiples(step: float, low: float, high: float) -> list[float]:
 def log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten from `low` to `high`, or the powers alone over a long way.
 
+    Over a way so short that fewer than three of them lie on it, round numbers at even distances.
+
     Example:
         >>> log_ticks(0.8, 120.0)
         [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
@@ -121,7 +130,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     digits = (1, 2, 5) if math.log10(high / low) < 2.6 else (1,)
     ticks = [round(digit * 10.0**power, 12) for power in powers for digit in digits]
-    return [tick for tick in ticks if low <= tick <= high]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside if len(inside) >= 3 else even_ticks(low, high, count=4)
 
 
 _Box = tuple[float, float, float, float]
@@ -151,7 +161,7 @@ class _Frame:
         return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
 
 
-def _grid(frame: _Frame, x_title: str) -> str:
+def _grid(frame: _Frame, x_title: str, y_title: str) -> str:
     right, base = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
     for tick in even_ticks(frame.y_low, frame.y_high):
@@ -168,6 +178,8 @@ def _grid(frame: _Frame, x_title: str) -> str:
         f'<text class="name" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">'
         f"{escape(x_title)}</text>"
     )
+    if y_title:
+        parts.append(f'<text class="name" x="2" y="14">{escape(y_title)}</text>')
     return "".join(parts)
 
 
@@ -264,4 +276,4 @@ def _shape(x: float, y: float, shape: int, *, hollow: bool) -> str:
         f"M{x} {y - 6.4}l6.4 6.4l-6.4 6.4l-6.4 -6.4Z",
     )
     kind = "mark hollow" if hollow else "mark"
-    return f'<path class="{kind}" d="{paths[shape % len(paths)]}"/>'
+    return f'<path class="{kind}" d="{paths[shape % NUM_SHAPES]}"/>'

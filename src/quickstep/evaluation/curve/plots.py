@@ -1,12 +1,13 @@
 """The section of plots: each metric against seconds and against network evaluations."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 
-from quickstep.evaluation.curve.metrics import Metric, metric_named
+from quickstep.evaluation.curve.metrics import Metric
 from quickstep.evaluation.curve.plot import Level, Line, Mark, curve_svg, marker_svg
-from quickstep.evaluation.curve.points import Point, Report, Score, seconds_text
+from quickstep.evaluation.curve.points import Point, Report, Score, count_text, seconds_text
 
 NUM_COLOURS = 4
 """Colours of students in ``page.css``; more than so many begin again, with other marks."""
@@ -30,7 +31,8 @@ def styles_of(report: Report) -> dict[str, Style]:
             styles[model] = Style("teacher", shape=1 + teachers, below=True)
             teachers += 1
         else:
-            styles[model] = Style(f"student-{students % NUM_COLOURS}", students, below=False)
+            shape = students + students // NUM_COLOURS
+            styles[model] = Style(f"student-{students % NUM_COLOURS}", shape, below=False)
             students += 1
     return styles
 
@@ -39,7 +41,7 @@ def plots_section(report: Report, styles: Mapping[str, Style]) -> str:
     """Plots of every metric, the first one shown; a menu chooses among them."""
     shown = [name for name in report.metrics if _has_values(report, name)]
     menu = "".join(
-        f'<option value="{escape(name)}">{escape(metric_named(name).title)}</option>'
+        f'<option value="{escape(name)}">{escape(report.metric(name).title)}</option>'
         for name in shown
     )
     pairs = "".join(
@@ -51,8 +53,8 @@ def plots_section(report: Report, styles: Mapping[str, Style]) -> str:
         "</div>"
         f'<div class="legend">{_legend(report, styles)}</div>{pairs}'
         '<p class="hint">Numbers beside the marks are denoising steps. Seconds are of one clip, '
-        "with the model loaded. A guided step takes two evaluations. Both scales below are "
-        "logarithmic; whiskers are 95&nbsp;% intervals of the mean over clips.</p></section>"
+        "with the model loaded. A guided step takes two evaluations. Whiskers are 95&nbsp;% "
+        "intervals of the mean over clips.</p></section>"
     )
 
 
@@ -61,7 +63,7 @@ def _has_values(report: Report, name: str) -> bool:
 
 
 def _usable(score: Score | None) -> bool:
-    return score is not None and score.value == score.value
+    return score is not None and math.isfinite(score.value)
 
 
 def _legend(report: Report, styles: Mapping[str, Style]) -> str:
@@ -81,17 +83,14 @@ def _role(point: Point) -> str:
 
 
 def _pair(report: Report, styles: Mapping[str, Style], name: str, *, hidden: bool) -> str:
-    metric = metric_named(name)
     axes: tuple[tuple[str, Callable[[Point], float]], ...] = (
-        ("seconds a clip", lambda point: point.clip_seconds),
-        ("network evaluations", lambda point: point.evaluations),
+        ("seconds a clip, log scale", lambda point: point.clip_seconds),
+        ("network evaluations a clip, log scale", lambda point: point.evaluations),
     )
     figures = "".join(_figure(report, styles, name, axis=axis, place=place) for axis, place in axes)
-    unit = f", {metric.unit}" if metric.unit else ""
     return (
         f'<div class="plots" data-metric="{escape(name)}"{" hidden" if hidden else ""}>'
-        f'<p class="measure"><b>{escape(metric.title)}</b>{escape(unit)} · '
-        f'{metric.direction}</p><div class="pair">{figures}</div></div>'
+        f'<div class="pair">{figures}</div></div>'
     )
 
 
@@ -103,7 +102,7 @@ def _figure(
     axis: str,
     place: Callable[[Point], float],
 ) -> str:
-    metric = metric_named(name)
+    metric = report.metric(name)
     lines = [
         Line(
             name=model,
@@ -124,7 +123,8 @@ def _figure(
         if _usable(baseline.scores.get(name))
     ]
     title = f"{metric.title} against {axis}"
-    drawn = curve_svg(lines, title=title, x_title=axis, levels=levels)
+    y_title = f"{metric.axis} · {metric.direction}"
+    drawn = curve_svg(lines, title=title, x_title=axis, y_title=y_title, levels=levels)
     return f"<figure>{drawn}</figure>"
 
 
@@ -138,6 +138,6 @@ def _mark(point: Point, metric: Metric, score: Score, x: float) -> Mark:
         hollow=not point.trained,
         text=(
             f"{point.model}, {point.title}: {metric.text(score.value)}, "
-            f"{seconds_text(point.clip_seconds)}, {point.evaluations:g} evaluations"
+            f"{seconds_text(point.clip_seconds)}, {count_text(point.evaluations)} evaluations"
         ),
     )

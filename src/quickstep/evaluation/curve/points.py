@@ -1,7 +1,7 @@
 """What the page shows, as plain values: points, pictures of a few clips, and facts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -112,6 +112,7 @@ class Report:
         comparisons: by metric, what a paired comparison of the answer's two points says.
         facts: how it was measured, as pairs of a name and a text.
         notes: what a reader must know before believing a number.
+        marks: by metric, signs behind its name that the notes explain.
     """
 
     points: Sequence[Point]
@@ -122,6 +123,12 @@ class Report:
     comparisons: Mapping[str, str] = field(default_factory=dict)
     facts: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    def metric(self, name: str) -> Metric:
+        """How a metric is written here, its mark behind its name."""
+        metric = metric_named(name)
+        return replace(metric, title=metric.title + self.marks.get(name, ""))
 
     @property
     def models(self) -> list[str]:
@@ -174,7 +181,7 @@ def answer_of(report: Report) -> Answer:
     chosen = _own_steps(students or teachers)
     teacher = _own_steps(teachers) if students and teachers else None
     name = report.metrics[0]
-    return Answer(point=chosen, teacher=teacher, metric=metric_named(name), metric_name=name)
+    return Answer(point=chosen, teacher=teacher, metric=report.metric(name), metric_name=name)
 
 
 def _own_steps(points: Sequence[Point]) -> Point:
@@ -194,7 +201,13 @@ def seconds_text(seconds: float) -> str:
 
 def times_text(ratio: float) -> str:
     """A ratio of speeds: ``25×``, ``2.4×``."""
-    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
+    digits = 0 if ratio >= 10 else 1 if ratio >= 0.1 else 3
+    return f"{ratio:.{digits}f}×"
+
+
+def count_text(count: float) -> str:
+    """A mean number of evaluations: whole, or with two decimals where clips differ."""
+    return f"{count:.2f}".rstrip("0").rstrip(".")
 
 
 def memory_text(memory: int | None) -> str:

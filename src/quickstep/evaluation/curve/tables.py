@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from quickstep.evaluation.curve.metrics import Metric, metric_named
+from quickstep.evaluation.curve.metrics import Metric
 from quickstep.evaluation.curve.plots import Style
 from quickstep.evaluation.curve.points import (
     STAGES,
@@ -12,6 +12,7 @@ from quickstep.evaluation.curve.points import (
     Point,
     Report,
     Score,
+    count_text,
     memory_text,
     seconds_text,
     times_text,
@@ -20,7 +21,7 @@ from quickstep.evaluation.curve.points import (
 
 def points_section(report: Report, styles: Mapping[str, Style], *, answer: Answer) -> str:
     """A table of all points and baselines; the best value of a column is set in bold."""
-    metrics = [(name, metric_named(name)) for name in report.metrics]
+    metrics = [(name, report.metric(name)) for name in report.metrics]
     titles = [metric.title for _, metric in metrics]
     heads = [titles[0], "Seconds", "Speed", "Evaluations", "Memory", *titles[1:]]
     best = {name: _best(report.points, name, metric) for name, metric in metrics}
@@ -49,7 +50,7 @@ def points_section(report: Report, styles: Mapping[str, Style], *, answer: Answe
 def _compared(report: Report) -> str:
     """Every paired comparison of the answer's two points, folded away."""
     rows = "".join(
-        f"<div><dt>{escape(metric_named(name).title)}</dt><dd>{escape(sentence)}</dd></div>"
+        f"<div><dt>{escape(report.metric(name).title)}</dt><dd>{escape(sentence)}</dd></div>"
         for name, sentence in report.comparisons.items()
     )
     if not rows:
@@ -93,7 +94,7 @@ def _row(
         scores[0],
         seconds_text(point.clip_seconds),
         times_text(against.clip_seconds / point.clip_seconds),
-        f"{point.evaluations:g}",
+        count_text(point.evaluations),
         memory_text(point.memory),
         *scores[1:],
     ]
@@ -135,7 +136,32 @@ def times_section(report: Report) -> str:
         '<section id="time"><h2>Where the time goes</h2>'
         f'<div class="legend">{legend}</div><div class="times">{groups}</div>'
         '<p class="hint">One whole job: the model is loaded, then one clip is made and written. '
-        "Bars show shares, the seconds stand beside them.</p></section>"
+        f"Bars show shares, the seconds stand beside them.</p>{_seconds(report, shown)}</section>"
+    )
+
+
+def _seconds(report: Report, stages: Sequence[str]) -> str:
+    """The seconds of every stage, folded away."""
+    heads = "".join(f'<th scope="col">{escape(each)}</th>' for each in ("Steps", *stages))
+    width = len(stages) + 1
+    groups = ""
+    for model in report.models:
+        rows = "".join(
+            f'<tr><th scope="row">{point.title}</th>'
+            + "".join(
+                f"<td>{seconds_text(point.seconds[each]) if each in point.seconds else '–'}</td>"
+                for each in stages
+            )
+            + "</tr>"
+            for point in report.of_model(model)
+        )
+        name = f'<tr class="group"><th scope="rowgroup" colspan="{width}">{escape(model)}</th></tr>'
+        groups += f"<tbody>{name}{rows}</tbody>"
+    return (
+        "<details><summary>Seconds of every stage</summary>"
+        f"{scrolling('Seconds of every stage')}<table><caption>One clip by the wall clock, the "
+        f"median over clips; load is once a run.</caption><thead><tr>{heads}</tr></thead>{groups}"
+        "</table></div></details>"
     )
 
 
