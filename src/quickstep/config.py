@@ -35,6 +35,8 @@ def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
     read: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints[name]
+        if isinstance(value, Mapping):
+            hint = _fitting(hint, value)
         if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
             value = from_dict(hint, value)  # type: ignore[arg-type]
         elif isinstance(value, list) and _is_tuple(hint):
@@ -44,6 +46,17 @@ def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
         return kind(**read)
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+def _fitting(hint: Any, values: Mapping[str, Any]) -> Any:
+    """Of several dataclasses the first that has all these fields."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    kinds = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
+    for kind in kinds:
+        if set(values) <= {field.name for field in dataclasses.fields(kind)}:
+            return kind
+    return kinds[0] if kinds else hint
 
 
 def with_changes(config: Config, changes: Mapping[str, str]) -> Config:

@@ -135,8 +135,15 @@ def prepare_dancer(
         ValueError: the folder holds a set made from other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    done = _rows_done(folder, asdict(data), stage="rendered")
-    files = _open_files(folder, data, fresh=done == 0)
+    done = rows_done(folder, asdict(data), stage="rendered")
+    files = open_arrays(
+        folder,
+        rows=data.num_clips,
+        num_frames=data.num_frames,
+        size=(data.size, data.size),
+        cell=data.cell,
+        fresh=done == 0,
+    )
     for start in range(done, data.num_clips, chunk):
         stop = min(start + chunk, data.num_clips)
         clips = render_clips(
@@ -150,7 +157,7 @@ def prepare_dancer(
         for row, clip in enumerate(clips, start=start):
             for name, value in _clip_rows(clip, data).items():
                 files[name][row] = value
-        _note_rows(folder, asdict(data), stage="rendered", done=stop)
+        note_rows(folder, asdict(data), stage="rendered", done=stop)
         if report:
             report(stop, data.num_clips, "rendering clips")
     return PreparedSet(folder)
@@ -181,7 +188,7 @@ def encode_set(
         encoder.eval()
     settings = {"encoders": encoders}
     stage = f"encoded-{encoders}"
-    done = _rows_done(prepared.folder, None, stage=stage)
+    done = rows_done(prepared.folder, None, stage=stage)
     latents = images = None
     for row in range(done, len(prepared)):
         video = pictures_to_video(torch.from_numpy(np.array(prepared.frames[row]))).to(device)[None]
@@ -195,7 +202,7 @@ def encode_set(
         if row % 16 == 15 or row + 1 == len(prepared):
             latents.flush()
             images.flush()
-            _note_rows(prepared.folder, settings, stage=stage, done=row + 1)
+            note_rows(prepared.folder, settings, stage=stage, done=row + 1)
             if report:
                 report(row + 1, len(prepared), "encoding clips")
 
@@ -231,13 +238,32 @@ def cell_share(mask: Bool[Tensor, "f H W"], cell: int) -> UInt8[Tensor, "f h w"]
     return share.mul(255).round().byte()
 
 
-def _open_files(folder: Path, data: DancerData, *, fresh: bool) -> dict[str, np.ndarray]:
-    rows, side, cells = (data.num_clips, data.num_frames + 1), data.size, data.size // data.cell
+def open_arrays(
+    folder: Path,
+    *,
+    rows: int,
+    num_frames: int,
+    size: tuple[int, int],
+    cell: int,
+    fresh: bool,
+) -> dict[str, np.ndarray]:
+    """The arrays of a rendered set, made anew or opened to go on.
+
+    Args:
+        folder: the set's.
+        rows: clips.
+        num_frames: frames of a clip, the reference not counted.
+        size: (width, height) of the pictures.
+        cell: pixels of a latent cell's side.
+        fresh: whether they are made anew.
+    """
+    width, height = size
+    frames = (rows, num_frames + 1)
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
-        "frames": ((*rows, side, side, 3), np.uint8),
-        "poses": ((*rows, side, side, 3), np.uint8),
-        "person": ((*rows, cells, cells), np.uint8),
-        "boxes": ((*rows, 4), np.float32),
+        "frames": ((*frames, height, width, 3), np.uint8),
+        "poses": ((*frames, height, width, 3), np.uint8),
+        "person": ((*frames, height // cell, width // cell), np.uint8),
+        "boxes": ((*frames, 4), np.float32),
     }
     return {
         name: np.lib.format.open_memmap(
@@ -258,7 +284,12 @@ def _writable(
     )
 
 
-def _rows_done(folder: Path, settings: dict | None, *, stage: str) -> int:
+def rows_done(folder: Path, settings: dict | None, *, stage: str) -> int:
+    """Rows of a set that a stage has done; 0 where there is no set.
+
+    Raises:
+        ValueError: the set was made from other settings.
+    """
     path = folder / "set.json"
     if not path.is_file():
         return 0
@@ -268,7 +299,8 @@ def _rows_done(folder: Path, settings: dict | None, *, stage: str) -> int:
     return noted.get("done", {}).get(stage, 0)
 
 
-def _note_rows(folder: Path, settings: dict, *, stage: str, done: int) -> None:
+def note_rows(folder: Path, settings: dict, *, stage: str, done: int) -> None:
+    """Notes how many rows a stage has done, whole or not at all."""
     path = folder / "set.json"
     noted = json.loads(path.read_text()) if path.is_file() else {"done": {}}
     if stage == "rendered":

@@ -1,6 +1,7 @@
 """One made clip beside the truth under a protocol: its scores, and its features for the set."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +11,12 @@ from jaxtyping import Float
 
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.evaluation.cache import Record, WorkFolder
-from quickstep.evaluation.makers import Made
 from quickstep.evaluation.metrics import clip_metrics, set_metrics
 from quickstep.evaluation.networks import Networks
 from quickstep.evaluation.pair import Pair, Truth
 from quickstep.evaluation.protocols import Protocol
-from quickstep.evaluation.sample import Sample, SampleError, add_array, same_aspect
-from quickstep.evaluation.views import View
+from quickstep.evaluation.sample import Made, Sample, SampleError, add_array, same_aspect
+from quickstep.data.views import View
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,10 @@ class Judge:
             scores = {}
             for metric in clip_metrics(self.protocol.metrics):
                 with watch(f"judge {metric.name}"), torch.no_grad():
-                    scores[metric.name] = metric.value(pair, self.networks.loaded)
+                    value = metric.value(pair, self.networks.loaded)
+                if math.isinf(value):
+                    raise ValueError(f"{metric.name} is infinite: its network or its weights fail")
+                scores[metric.name] = value
             digest = frames_digest(pair.truth.frames)
             features = {}
             for metric in set_metrics(self.protocol.metrics):
@@ -137,7 +140,10 @@ class Judge:
         extract: Any = self.networks.loaded[network]
         with torch.no_grad():
             features = extract(frames)
-        return features.detach().float().cpu().numpy()
+        found = features.detach().float().cpu().numpy()
+        if not np.isfinite(found).all():
+            raise ValueError(f"{network} gave features that are not finite")
+        return found
 
 
 def frames_digest(frames: np.ndarray) -> str:

@@ -8,10 +8,14 @@ its ``source``; `docs/evaluation.md` says what is comparable with what.
 from dataclasses import dataclass
 from typing import Literal
 
-from quickstep.evaluation.views import Filter, View
+from quickstep.data.views import Filter, View
 
-DISCO = "Wangt-CN/DisCo@c4fa48a tool/metrics, gen_eval.sh"
-OLD_DISCO = "Wangt-CN/DisCo before 6190108 (2024-04-10) tool/metrics, gen_eval.sh"
+_TRUTH_FILTER = (
+    "the filter that brings the truth to its size is not known from there: here Pillow's "
+    "bilinear, which antialiases"
+)
+DISCO = f"Wangt-CN/DisCo@c4fa48a tool/metrics, gen_eval.sh; {_TRUTH_FILTER}"
+OLD_DISCO = f"Wangt-CN/DisCo before 6190108 (2024-04-10) tool/metrics, gen_eval.sh; {_TRUTH_FILTER}"
 
 
 class ProtocolError(ValueError):
@@ -137,7 +141,10 @@ PROTOCOLS: dict[str, Protocol] = {
         _disco(
             "ubc",
             purpose="UBC Fashion, the metrics of the papers' UBC tables, uncut and in proportion.",
-            source="quickstep: the papers state no size; DreamPose's 512x640 at DisCo's metrics",
+            source=(
+                "quickstep: the papers state no size; DreamPose's 512x640 at DisCo's metrics; "
+                + _TRUTH_FILTER
+            ),
             size=(512, 640),
             metrics=("psnr_disco", "ssim_disco", "lpips_disco", "fid", "fvd"),
         ),

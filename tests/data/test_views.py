@@ -4,9 +4,10 @@ import pytest
 from PIL import Image
 
 from quickstep.animation.pictures import fit_picture
+from quickstep.conditions.skeleton import Poses
+from quickstep.data.views import View
 from quickstep.evaluation.makers import without_bars
 from quickstep.evaluation.protocols import PROTOCOLS, ProtocolError, find_protocol
-from quickstep.evaluation.views import View
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_picture_of_the_right_size_is_not_touched(frames):
     assert (view.frames(frames, by="opencv-bilinear") == frames).all()
 
 
-def test_boxes_masks_and_poses_follow_the_pixels(frames, dance):
+def test_boxes_masks_and_poses_follow_the_pixels(frames):
     view = View((2, 10), (8, 8), (16, 16))
     box = np.array([[4, 12, 6, 14]], np.float32)
     mask = np.zeros((1, 27, 15), dtype=bool)
@@ -50,7 +51,14 @@ def test_boxes_masks_and_poses_follow_the_pixels(frames, dance):
     inside = np.argwhere(view.mask(mask)[0])
     assert inside.min(axis=0).tolist() == [4, 4]
     assert inside.max(axis=0).tolist() == [7, 7]
-    poses = dance(1).moved(scale=0.25, offset=(0.0, 0.0), size=(15, 27))
+    places = np.random.default_rng(0).uniform(2, 14, (1, 133, 2)).astype(np.float32)
+    poses = Poses(
+        keypoints=places,
+        scores=np.ones((1, 133), np.float32),
+        visible=np.ones((1, 133), bool),
+        size=(15, 27),
+        fps=12.0,
+    )
     seen = view.poses(poses)
     assert seen.size == (16, 16)
     assert np.allclose(seen.keypoints, (poses.keypoints - [2, 10]) * 2, atol=1e-5)

@@ -1,14 +1,14 @@
-"""What part of a picture is judged, and at which size: the geometry of a protocol."""
+"""What part of a picture is used, and at which size: a crop and a resize, of all that is known."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from quickstep.conditions.skeleton import Poses
-from quickstep.evaluation.disco import stretched
 
 Filter: TypeAlias = Literal["opencv-bilinear", "pillow-bilinear", "pillow-bicubic"]
 """How pictures are resized. OpenCV's does not filter before shrinking; Pillow's do."""
@@ -64,7 +64,8 @@ class View:
         if self.extent == self.size:
             return np.ascontiguousarray(cut)
         if by == "opencv-bilinear":
-            return stretched(cut, size=self.size)
+            resized = [cv2.resize(each, self.size, interpolation=cv2.INTER_LINEAR) for each in cut]
+            return np.stack(resized)
         resized = [Image.fromarray(each).resize(self.size, _PILLOW[by]) for each in cut]
         return np.stack([np.asarray(each) for each in resized])
 
