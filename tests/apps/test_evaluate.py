@@ -82,6 +82,33 @@ def test_two_models_are_compared(judge, model_folders, capsys):
     assert "student, 2 steps" in capsys.readouterr().out
 
 
+def test_one_table_of_several_models_settings_and_steps(judge, model_folders):
+    teacher = str(model_folders / "teacher")
+    others = (
+        *("--compare-with", f"{teacher} steps=2,4"),
+        *("--compare-with", f"{teacher} steps=4 guidance=1.5 times=upstream"),
+    )
+    outputs = ("--json", "a.json", "--markdown", "a.md", "--videos", "made")
+    assert judge("--steps", "2", "1", *others, *outputs, "--dtype", "bfloat16") == 0
+    result = read("a.json")
+    names = [row["name"] for row in result["rows"]]
+    trips = [name for name in names if name.endswith("round trip")]
+    assert names[0] == "copy"
+    assert len(trips) == len({name.split(",")[0] for name in trips})
+    guided = "teacher, 4 steps, guidance 1.5, upstream times"
+    assert [name for name in names[1:] if name not in trips] == [
+        *("student, 2 steps", "student, 1 step", "teacher, 2 steps", "teacher, 4 steps", guided)
+    ]
+    assert {tuple(each["names"]) for each in result["comparisons"]} == {
+        ("student, 2 steps", "teacher, 2 steps"),
+        ("student, 2 steps", guided),
+        ("student, 1 step", guided),
+    }
+    assert {row.get("dtype") for row in result["rows"]} == {None, "torch.bfloat16"}
+    assert len(os.listdir("made")) == len(names)
+    assert f"| {guided} | " in Path("a.md").read_text()
+
+
 def test_finished_videos_are_judged(judge, clips, tmp_path, capsys):
     for sample in open_samples(clips):
         (tmp_path / "theirs").mkdir(exist_ok=True)
@@ -119,6 +146,10 @@ def test_ranks_share_the_work(judge, monkeypatch, capsys):
     assert "2 clips" in capsys.readouterr().out
 
 
+FID_ONLY = (
+    *("--without", "lpips_disco", "--without", "fid_vid", "--without", "fvd"),
+    *("--weights", f"fid={__file__}#00000000"),
+)
 MISTAKES = {
     "model": ({"model": "danser"}, "unknown model 'danser'"),
     "data": ({"data": "nothing"}, "nothing: no such file or folder"),
@@ -128,6 +159,7 @@ MISTAKES = {
         {"protocol": "disco-2024", "without": ()},
         "disco-2024 measures lpips_disco: give --weights lpips_disco=PATH",
     ),
+    "digest": ({"protocol": "disco-2024", "without": FID_ONLY}, "but must be 00000000"),
     "no metric": ({"without": ("--without", "fid")}, "dancer has no metric 'fid'"),
 }
 WORDS = {
@@ -136,6 +168,11 @@ WORDS = {
     "limit": (("--limit", "0"), "limit must be 1 or more: got 0"),
     "no use": (("--weights", "fid=x.pth"), "needs weights for no metric only"),
     "itself": (("--compare-with", "dancer"), "--compare-with names the model itself: dancer"),
+    "no setting": (
+        ("--compare-with", "dancer step=2"),
+        "'dancer step=2': after the model",
+    ),
+    "no times": (("--compare-with", "dancer times=x"), "times=trailing or upstream"),
     "json's kind": (("--json", "a.txt"), "a.txt: the output must end in .json"),
     "work": (("--work", "file/work"), "file is a file"),
 }

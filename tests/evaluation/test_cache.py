@@ -57,9 +57,27 @@ def test_a_damaged_record_is_named(tmp_path, record):
     store = WorkFolder(tmp_path).row({"steps": 4})
     store.keep(record)
     path = next(tmp_path.rglob("*.npz"))
-    path.write_bytes(b"broken")
-    with pytest.raises(ValueError, match="00001-abababababab.json: damaged"):
-        store.load("00001", record.sample)
+    for content in (b"broken", path.read_bytes()[:40]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="00001-abababababab.json: damaged"):
+            store.load("00001", record.sample)
+
+
+def test_damaged_features_of_the_truth_are_named(tmp_path):
+    work = WorkFolder(tmp_path)
+    work.truth_features("frames", {"name": "i3d"}, lambda: np.ones((2, 3), np.float32))
+    path = next(tmp_path.rglob("*.npy"))
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=f"{path.name}: damaged: delete the file"):
+        work.truth_features("frames", {"name": "i3d"})
+
+
+def test_features_of_the_truth_are_not_found_by_other_code(tmp_path, monkeypatch):
+    work = WorkFolder(tmp_path)
+    work.truth_features("frames", {"name": "i3d"}, lambda: np.ones((2, 3), np.float32))
+    monkeypatch.setattr("quickstep.evaluation.cache.code_digest", lambda: "other")
+    with pytest.raises(FileNotFoundError, match="the truth's features are missing"):
+        work.truth_features("frames", {"name": "i3d"})
 
 
 def test_features_of_the_truth_are_made_once(tmp_path):

@@ -2,16 +2,18 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from quickstep.data.video import read_video, write_video
 from quickstep.evaluation.cache import WorkFolder, json_text
 from quickstep.evaluation.evaluate import Evaluation, Share, Task, VideoKeeper, evaluate
+from quickstep.evaluation.finished import CopyMaker, FolderMaker
 from quickstep.evaluation.judging import Judge
-from quickstep.evaluation.makers import CopyMaker, FolderMaker, Made, model_rows
+from quickstep.evaluation.makers import model_rows
 from quickstep.evaluation.networks import Networks, open_networks
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.report import Origin, result_json, timings_json
-from quickstep.evaluation.sample import SampleError
+from quickstep.evaluation.sample import Made, SampleError
 from quickstep.evaluation.samples import open_samples
 from quickstep.evaluation.summary import summed_up
 
@@ -163,6 +165,18 @@ def test_kept_videos_are_judged_alike(task, judge, tmp_path):
     assert read_video(folder / "00001.mp4").frames.shape == (7, 64, 64, 3)
 
 
+def test_a_kept_video_of_other_settings_is_made_again(task, tmp_path):
+    task = replace(task, makers=task.makers[2:3], pairs=(), keeper=VideoKeeper(tmp_path / "kept"))
+    other = replace(task, makers=[replace(task.makers[0], seed=1)])
+    path = task.keeper.path("student, 2 steps", "00000")
+    evaluate(task)
+    first = path.read_bytes()
+    evaluate(other)
+    assert path.read_bytes() != first
+    evaluate(task)
+    assert path.read_bytes() == first
+
+
 def test_the_truth_itself_is_perfect(clips, networks, tmp_path):
     judge = Judge(DANCER, networks, WorkFolder(tmp_path / "work"))
     folder = tmp_path / "truth"
@@ -226,3 +240,38 @@ def test_videos_that_do_not_pair_are_one_line(sample, networks, tmp_path):
 def test_rows_of_one_name_are_refused(task):
     with pytest.raises(ValueError, match="two rows are called 'copy'"):
         evaluate(replace(task, makers=[CopyMaker(), CopyMaker()], pairs=()))
+
+
+def test_what_is_not_finite_is_no_number(sample, tmp_path, networks):
+    class Broken:
+        sha256, verified = "0" * 64, True
+
+        def __call__(self, frames, truth=None):
+            return torch.full((len(frames), 2) if truth is None else (len(frames),), math.inf)
+
+    for metric, network, message in (
+        ("lpips_vgg", "lpips_vgg", "drift: lpips_vgg is infinite"),
+        ("fid", "inception-fid", "drift: inception-fid gave features that are not finite"),
+    ):
+        protocol = replace(DANCER, metrics=(metric,))
+        judge = Judge(protocol, Networks({network: Broken()}), WorkFolder(tmp_path))
+        with pytest.raises(SampleError, match=message):
+            judge.judge(sample, Made(frames=sample.frames))
+
+
+def test_too_few_features_name_their_metric(sample, networks, tmp_path):
+    protocol = replace(DANCER, window=3, metrics=("dancer_video_distance",))
+    judge = Judge(protocol, open_networks(protocol, {}), WorkFolder(tmp_path))
+    record = judge.judge(sample, Made(frames=sample.frames))
+    with pytest.raises(SampleError, match="of each set: got 1; leave it out by --without"):
+        summed_up(judge, CopyMaker(), [record])
+
+
+def test_a_clip_of_one_frame_has_the_numbers_of_a_picture(sample, networks, tmp_path):
+    metrics = tuple(each for each in DANCER.metrics if "distance" not in each)
+    judge = Judge(replace(DANCER, metrics=metrics), networks, WorkFolder(tmp_path))
+    one = sample.every(1, most=1)
+    record = judge.judge(one, CopyMaker().make(one))
+    none = {name for name, value in record.scores.items() if math.isnan(value)}
+    in_time = {"motion_energy", "flicker", "warping_error", "seam", "dtssd"}
+    assert in_time <= none <= in_time | {"hands"}

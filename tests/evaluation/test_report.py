@@ -2,13 +2,14 @@ import csv
 import io
 import json
 import math
+import platform
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from quickstep.evaluation.cache import Record, WorkFolder, json_text
+from quickstep.evaluation.cache import Record, WorkFolder, json_text, versions
 from quickstep.evaluation.evaluate import Evaluation
 from quickstep.evaluation.judging import Judge
 from quickstep.evaluation.makers import CopyMaker
@@ -21,11 +22,11 @@ from quickstep.evaluation.report import (
     result_csv,
     result_json,
     result_markdown,
-    result_table,
+    result_tables,
     timings_json,
-    versions,
 )
-from quickstep.evaluation.summary import comparisons, set_comparisons, summed_up
+from quickstep.evaluation.statistics import Interval
+from quickstep.evaluation.summary import SetComparison, comparisons, set_comparisons, summed_up
 
 METRICS = ("psnr", "motion_energy", "hands", "fvd")
 
@@ -102,7 +103,7 @@ def test_the_json_holds_all_that_a_number_depends_on(found):
     assert result["protocol"]["version"] == 1
     assert result["protocol"]["left_out"] == ["fid"]
     assert result["command"] == "quickstep evaluate one data"
-    assert result["versions"] == versions()
+    assert result["versions"] == {"python": platform.python_version(), **versions()}
     assert result["digests"]["models"] == {"one": "d" * 64, "other": "d" * 64}
     assert result["digests"]["weights"]["i3d-fvd"]["sha256"] == "e" * 64
     assert (result["num_clips"], result["num_frames"]) == (8, 128)
@@ -157,7 +158,8 @@ def test_the_markdown_tells_marks_comparisons_and_origin(found):
 
 def test_the_screen_shows_the_same_numbers(found):
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(result_table(found))
+    for table in result_tables(found):
+        console.print(table)
     text = console.export_text()
     assert "clean: 8 clips, 128 frames." in text
     assert "20.35 ±" in text
@@ -183,3 +185,19 @@ def test_a_metric_that_was_left_out_passes_its_place_to_the_next(found):
     protocol = replace(found.judge.protocol, main="ssim")
     other = replace(found, judge=replace(found.judge, protocol=protocol))
     assert main_sentences(other)[0].startswith("psnr: ")
+
+
+def test_many_rows_have_a_line_each(found):
+    rows = [replace(found.rows[0], name=f"row {number}") for number in range(6)]
+    text = result_markdown(replace(found, rows=rows), ORIGIN)
+    assert "|  | psnr ↑ | motion_energy → 1 | hands ↓ | fvd* ↓ |" in text
+    assert "| row 5 | 20.35 | 1 | 3 | " in text
+    tables = list(result_tables(replace(found, rows=rows)))
+    assert [len(table.columns) for table in tables] == [6, 2]
+
+
+def test_a_difference_without_an_interval_says_so():
+    nowhere = Interval(-12.5, math.nan, math.nan, 0.95, 8, 0)
+    one = SetComparison(metric="fid", names=("one", "other"), gain=nowhere)
+    assert not one.shown
+    assert one.sentence() == ("other is nearer than one by 12.5; how sure that is, is not known")

@@ -14,12 +14,12 @@ from quickstep.apps.options import Device, Dtype, check_folder, check_output
 
 if TYPE_CHECKING:
     from quickstep.evaluation.evaluate import Evaluation, Task
-    from quickstep.evaluation.makers import Maker
+    from quickstep.evaluation.finished import Maker
     from quickstep.evaluation.protocols import Protocol
     from quickstep.evaluation.report import Origin
+    from quickstep.evaluation.rows import Entry
 
 WORK = Path("runs/evaluate")
-BASELINES = ("copy", "round-trip")
 
 
 def evaluate(
@@ -32,7 +32,7 @@ def evaluate(
     guidance: float | None = None,
     times: Literal["trailing", "upstream"] = "trailing",
     seed: int = 0,
-    compare_with: Annotated[str | None, arg(metavar="MODEL_B")] = None,
+    compare_with: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL_B")] = (),
     weights: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=PATH")] = (),
     without: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     baselines: bool = True,
@@ -57,8 +57,10 @@ def evaluate(
         guidance: guidance scale g, 1 for none; the model's own unless given.
         times: where a teacher's steps lie: trailing, from pure noise on, or as in UniAnimate.
         seed: each clip's noise comes from this and the clip's name.
-        compare_with: a second model or folder, compared with the first clip by clip. Without
-            it, each number of steps is compared with the one before.
+        compare_with: another model or folder, compared with the first clip by clip; may be given
+            several times. It runs like the first unless told otherwise behind its name, as
+            "dancer-unianimate-teacher steps=4,50 guidance=1.5 times=upstream". Without it, each
+            number of steps is compared with the one before.
         weights: a network's weights for a metric, as fid=PATH; #SHA256 behind it is checked.
         without: a metric to leave out; the report says so.
         baselines: rows for the reference held still and for the model's autoencoder alone.
@@ -80,16 +82,12 @@ def evaluate(
     from quickstep.evaluation.report import Origin
 
     asked = _Asked(
-        models=(model, *((compare_with,) if compare_with else ())),
-        steps=steps,
-        guidance=guidance,
-        times=times,
+        entries=_entries(model, compare_with, steps=steps, guidance=guidance, times=times),
         seed=seed,
         baselines=baselines,
         device=device,
         dtype=dtype,
     )
-    asked.check()
     task = _task(asked, data, protocol, weights, without, limit=limit, work=work, videos=videos)
     if task.share.index:
         run(task)
@@ -137,50 +135,51 @@ class _Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    models: tuple[str, ...]
-    steps: tuple[int, ...]
-    guidance: float | None
-    times: Literal["trailing", "upstream"]
+    entries: "Sequence[Entry]"
     seed: int
     baselines: bool
     device: str
     dtype: Any
 
-    def check(self) -> None:
-        from quickstep.evaluation.makers import is_finished
-
-        if len(set(self.models)) < len(self.models):
-            raise ValueError(f"--compare-with names the model itself: {self.models[0]}")
-        if all(is_finished(model) for model in self.models) and (
-            self.steps or self.guidance is not None
-        ):
-            raise ValueError("finished videos are judged as they are: give no --steps, --guidance")
-
-    def makers(self, protocol: "Protocol", device: Any) -> tuple[list["Maker"], list[list[str]]]:
-        """All rows, and the names of the rows of each model."""
+    def makers(
+        self, protocol: "Protocol", device: Any
+    ) -> "tuple[list[Maker], list[tuple[str, str]]]":
+        """All rows, and the names of those to compare."""
         from quickstep.apps.options import chosen_dtype
-        from quickstep.evaluation.makers import CopyMaker, FolderMaker, is_finished, model_rows
+        from quickstep.evaluation.rows import compared, open_rows
 
-        rows: list[Maker] = [CopyMaker()] if self.baselines else []
-        names: list[list[str]] = []
-        for model in self.models:
-            if is_finished(model):
-                sizes = (protocol.size,) if protocol.size else ()
-                found: list[Maker] = [FolderMaker(Path(model), sizes=sizes)]
-            else:
-                found = model_rows(
-                    model,
-                    steps=self.steps,
-                    guidance=self.guidance,
-                    times=self.times,
-                    seed=self.seed,
-                    round_trip=self.baselines,
-                    device=device,
-                    dtype=chosen_dtype(self.dtype, device),
-                )
-            rows += found
-            names.append([each.name for each in found if not each.name.endswith("round trip")])
-        return rows, names
+        rows, (ours, *others) = open_rows(
+            self.entries,
+            seed=self.seed,
+            baselines=self.baselines,
+            sizes=(protocol.size,) if protocol.size else (),
+            device=device,
+            dtype=chosen_dtype(self.dtype, device),
+        )
+        if others:
+            return rows, [pair for theirs in others for pair in compared(ours, theirs)]
+        neighbours = zip(ours[1:], ours[:-1], strict=True)
+        return rows, [(one.name, other.name) for one, other in neighbours]
+
+
+def _entries(model: str, compare_with: Sequence[str], **options: Any) -> "list[Entry]":
+    """What the rows are made of; `options` are how models run."""
+    from quickstep.evaluation.finished import is_finished
+    from quickstep.evaluation.rows import Entry, read_entry
+
+    first = Entry(model=model, **options)
+    entries = [Entry(model=model) if is_finished(model) else first]
+    for text in compare_with:
+        entry = read_entry(text, first)
+        if entry in entries:
+            named = "the model itself" if entry == entries[0] else "a model twice"
+            raise ValueError(f"--compare-with names {named}: {text}")
+        entries.append(entry)
+    if first != Entry(model=model) and all(is_finished(entry.model) for entry in entries):
+        raise ValueError(
+            "finished videos are judged as they are: give no --steps, --guidance or --times"
+        )
+    return entries
 
 
 def _task(
@@ -208,32 +207,24 @@ def _task(
     samples = open_samples(data, reference=rules.reference).chosen(rules.split, limit=limit)
     place = rank_device(str(chosen_device(asked.device)))
     judges = networks.open_networks(rules, networks.read_weights(weights), device=place)
-    rows, names = asked.makers(rules, place)
+    rows, pairs = asked.makers(rules, place)
     return Task(
         samples=samples,
         makers=rows,
         judge=Judge(rules, judges, WorkFolder(work)),
-        pairs=_pairs(*names),
+        pairs=pairs,
         share=Share.of_environment(),
         keeper=None if videos is None else VideoKeeper(videos),
     )
 
 
-def _pairs(ours: list[str], theirs: list[str] | None = None) -> list[tuple[str, str]]:
-    """Each row beside the other model's of the same steps, or beside the one before it."""
-    if theirs is None:
-        return list(zip(ours[1:], ours[:-1], strict=True))
-    rows = max(len(ours), len(theirs))
-    ours, theirs = (each * rows if len(each) == 1 else each for each in (ours, theirs))
-    return list(zip(ours, theirs, strict=True))
-
-
 def _show(found: "Evaluation", origin: "Origin") -> None:
     from rich.console import Console
 
-    from quickstep.evaluation.report import main_sentences, notes, result_table
+    from quickstep.evaluation.report import main_sentences, notes, result_tables
 
     console = Console()
-    console.print(result_table(found))
+    for table in result_tables(found):
+        console.print(table)
     for line in (*main_sentences(found), *notes(found, origin)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,9 +1,7 @@
 """The work folder: what was judged already, clip by clip, so that a stopped run goes on.
 
-A record is found again by everything that decided it: the row's settings (model, steps, seed),
-the protocol, the judging networks, this package's code, and the clip's content. Whatever of these
-changes, the clip is made and judged anew. Several processes may share a folder: a record appears
-whole or not at all.
+A record is found again by everything that decided it, and whatever of it changes, the clip is made
+and judged anew. Several processes may share a folder: a record appears whole or not at all.
 """
 
 import hashlib
@@ -12,17 +10,22 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from quickstep.conditions.files import written_beside
+from quickstep.evaluation.source import source_digest
 
-_CODE = Path(__file__).resolve().parents[1]
-_CODE_ELSEWHERE = ("apps", "training", "methods", "models", "evaluation/curve")
-"""Folders of this package in which nothing decides a score."""
+PACKAGES = (
+    *("quickstep", "torch", "numpy", "pillow", "diffusers", "transformers"),
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class RowStore:
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
                 features = {name: arrays[name] for name in arrays.files}
             timings = json.loads(path.with_suffix(".timings").read_text())
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path}: damaged: delete the file to judge it again") from error
         if kept["sample"] != sample:
             return None
@@ -125,6 +128,15 @@ class RowStore:
         return self.folder / f"{clip}-{sample[:12]}.json"
 
 
+# What decides a record is what its key holds:
+# - the clip: frames, reference, keypoints, masks and boxes, by content (`Sample.digest`);
+# - the video: the maker's settings, among them the digests of the model's files and of the source
+#   that runs it (a folder's videos: of their files), steps, guidance, seed, number type, device;
+# - the judgement: the protocol, the digests of the judging networks' weights, and the source of
+#   the metrics and extractors with all they import (`code_digest`);
+# - the versions of the packages beneath (`versions`).
+# Tables, statistics, the reading of data, the page and all of training are no part of it: they
+# change no score of a clip. The number of threads is none either: it may move last digits.
 class WorkFolder:
     """The records of all rows, and the features of true frames.
 
@@ -156,14 +168,18 @@ class WorkFolder:
         Raises:
             FileNotFoundError: they are not there and `make` is not given.
         """
-        path = self.path / "truth" / f"{digest_of({'frames': frames, **network})[:32]}.npy"
+        key = digest_of({"frames": frames, "code": code_digest(), **versions(), **network})
+        path = self.path / "truth" / f"{key[:32]}.npy"
         if not path.is_file():
             if make is None:
                 raise FileNotFoundError(f"{path}: the truth's features are missing")
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_beside(path) as beside, beside.open("wb") as file:
                 np.save(file, make())
-        return np.load(path, allow_pickle=False)
+        try:
+            return np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{path}: damaged: delete the file to make it again") from error
 
 
 def digest_of(values: Mapping[str, Any]) -> str:
@@ -173,14 +189,14 @@ def digest_of(values: Mapping[str, Any]) -> str:
 
 
 def code_digest() -> str:
-    """SHA-256 of this package's source, as far as it can decide a score."""
-    total = hashlib.sha256()
-    for path in sorted(_CODE.rglob("*.py")):
-        place = path.relative_to(_CODE)
-        if not any(place.is_relative_to(each) for each in _CODE_ELSEWHERE):
-            total.update(place.as_posix().encode())
-            total.update(path.read_bytes())
-    return total.hexdigest()
+    """SHA-256 of the source that turns two videos into scores and features."""
+    return source_digest("evaluation.judging", besides=("networks.folder",))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a video or a score may depend on."""
+    found = {name: version(name) for name in PACKAGES if name != "torch"}
+    return {"torch": torch.__version__, **found}
 
 
 def plain_scores(scores: Mapping[str, float]) -> dict[str, float | None]:

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.data.video import write_video
-from quickstep.evaluation.cache import RowStore, code_digest
+from quickstep.evaluation.cache import RowStore, code_digest, versions, write_text
+from quickstep.evaluation.finished import Maker
 from quickstep.evaluation.judging import Judge
-from quickstep.evaluation.makers import Made, Maker
-from quickstep.evaluation.sample import Sample
+from quickstep.evaluation.sample import Made, Sample
 from quickstep.evaluation.samples import Samples
 from quickstep.evaluation.statistics import Comparison
 from quickstep.evaluation.summary import (
@@ -52,7 +50,7 @@ class Evaluation:
         comparisons: pairs of rows, clip by clip.
         set_comparisons: the same by Frechet distances.
         data: digest of all clips.
-        code: digest of this package's source.
+        code: digest of the source that judges; a maker's settings have that of what made a video.
     """
 
     judge: Judge
@@ -78,11 +76,26 @@ class VideoKeeper:
         """Whether it is there."""
         return self.path(row, clip).is_file()
 
+    def is_of(self, row: str, clip: str, key: str) -> bool:
+        """Whether a video that is there was made by the settings of a key."""
+        path = self.path(row, clip)
+        mark = _mark(path)
+        return not path.is_file() or (mark.is_file() and mark.read_text() == key)
+
+    def mark(self, row: str, clip: str, key: str) -> None:
+        """Notes, in a hidden file, by which settings a video was made."""
+        if self.path(row, clip).is_file():
+            write_text(_mark(self.path(row, clip)), key)
+
     def keep(self, row: str, sample: Sample, made: Made) -> None:
         """Writes a video."""
         path = self.path(row, sample.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_video(path, made.frames, fps=sample.fps, lossless=True)
+
+
+def _mark(video: Path) -> Path:
+    return video.with_name(f".{video.stem}.made-by")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +109,7 @@ class Task:
         pairs: names of the rows to compare.
         share: which clips are this process's.
         keeper: keeps the videos; None to keep none.
-        code: digest of the package's source.
+        code: digest of the source that judges.
     """
 
     samples: Samples
@@ -116,7 +129,10 @@ class Task:
         names = [maker.name for maker in self.makers]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"two rows are called {twice!r}: give models other folder names")
+            raise ValueError(
+                f"two rows are called {twice!r}: they must differ in the model's name, steps, "
+                "guidance or times"
+            )
         return {maker.name: self.judge.work.row(self._settings(maker)) for maker in self.makers}
 
     def _settings(self, maker: Maker) -> dict[str, Any]:
@@ -125,7 +141,7 @@ class Task:
             "protocol": asdict(self.judge.protocol),
             "networks": self.judge.networks.describe(),
             "code": self.code,
-            "torch": torch.__version__,
+            "versions": versions(),
         }
 
 
@@ -191,6 +207,7 @@ def _judge_share(
                 made = maker.make(sample)
                 if task.keeper is not None:
                     task.keeper.keep(maker.name, sample, made)
+                    task.keeper.mark(maker.name, name, _key(stores[maker.name], digests[name]))
                 truth = truth or task.judge.truth(sample)
                 record = task.judge.judge(sample, made, truth)
                 timings = {**watch.seconds, **record.timings}
@@ -202,5 +219,13 @@ def _judge_share(
 
 
 def _lacks(task: Task, store: RowStore, row: str, sample: Sample, digest: str) -> bool:
-    video = task.keeper is None or task.keeper.has(row, sample.name)
+    """Whether the record is not there, or the video to keep, or one of other settings is."""
+    keeper = task.keeper
+    video = keeper is None or (
+        keeper.has(row, sample.name) and keeper.is_of(row, sample.name, _key(store, digest))
+    )
     return not (store.has(sample.name, digest) and video)
+
+
+def _key(store: RowStore, digest: str) -> str:
+    return f"{store.folder.name} {digest}"

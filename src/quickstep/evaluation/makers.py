@@ -1,83 +1,55 @@
-"""Where judged videos come from: a model, a folder of finished videos, or a baseline."""
+"""Videos that a model makes, and those that its autoencoder alone keeps of the truth."""
 
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 
 from quickstep.animation.animator import Animator
 from quickstep.animation.pictures import fit_picture
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.animation.windows import cut_windows
 from quickstep.data.prepared import pictures_to_video, video_to_pictures
-from quickstep.data.video import VIDEO_SUFFIXES
-from quickstep.evaluation.manifest import read_frames
+from quickstep.evaluation.finished import (
+    NOT_MAKING,
+    CopyMaker,
+    FolderMaker,
+    Maker,
+    add_file,
+    is_finished,
+)
 from quickstep.evaluation.motion import seam_frames
-from quickstep.evaluation.sample import Sample, SampleError
+from quickstep.evaluation.sample import Made, Sample, SampleError
 from quickstep.evaluation.samples import Samples
+from quickstep.evaluation.source import source_digest
 from quickstep.networks.autoencoder import decode_latents, encode_video
-from quickstep.networks.folder import SETTINGS_FILE, find_model, read_settings
+from quickstep.networks.folder import find_model, read_settings
 from quickstep.teachers.generation import TimeGrid
+
+__all__ = [
+    "CopyMaker",
+    "FolderMaker",
+    "Made",
+    "Maker",
+    "ModelMaker",
+    "RoundTripMaker",
+    "clip_seed",
+    "is_finished",
+    "model_digest",
+    "model_rows",
+    "short_name",
+    "step_rows",
+    "without_bars",
+]
 
 CHUNK_PIXELS = 32 * 128 * 128
 """Pixels that pass the autoencoder at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A video to be judged.
-
-    Attributes:
-        frames: of the whole picture as the truth shows it, at any resolution.
-        seams: frames at which windows meet, see `motion.seam_frames`; None when not known.
-        num_evaluations: of the denoising network.
-        timings: wall seconds by stage.
-        notes: what the maker had to say.
-    """
-
-    frames: UInt8[np.ndarray, "f H W 3"]
-    seams: tuple[int, ...] | None = None
-    num_evaluations: int = 0
-    timings: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-@runtime_checkable
-class Maker(Protocol):
-    """One row of the table: makes or reads the video of any clip."""
-
-    @property
-    def name(self) -> str:
-        """What the row is called; no two rows of a table are called the same."""
-        ...
-
-    def settings(self) -> dict[str, Any]:
-        """All that decides the videos, as plain values: digests, steps, guidance, seed."""
-        ...
-
-    def check(self, samples: Samples) -> None:
-        """Refuses, before any work, data that it cannot make videos for.
-
-        Raises:
-            ValueError: one line.
-        """
-        ...
-
-    def make(self, sample: Sample) -> Made:
-        """The video of a clip.
-
-        Raises:
-            ValueError: it cannot be made or read; one line.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -124,6 +96,7 @@ class ModelMaker:
             "sampler": plan.sampler,
             "guidance": plan.guidance,
             "seed": self.seed,
+            "code": _code(),
             "dtype": str(next(self.animator.model.network.parameters()).dtype),
             "device": self.animator.device.type,
         }
@@ -183,6 +156,7 @@ class RoundTripMaker:
             "kind": "round trip",
             "model": short_name(self.animator),
             "digest": self.digest,
+            "code": _code(),
             "device": self.animator.device.type,
         }
 
@@ -206,103 +180,6 @@ class RoundTripMaker:
         return Made(frames=frames, timings=watch.seconds)
 
 
-@dataclass(frozen=True)
-class CopyMaker:
-    """The reference held still: what every model must beat clearly."""
-
-    @property
-    def name(self) -> str:
-        """The row's name."""
-        return "copy"
-
-    def settings(self) -> dict[str, Any]:
-        """See `Maker`."""
-        return {"kind": "copy"}
-
-    def check(self, samples: Samples) -> None:
-        """Every clip has a reference."""
-
-    def make(self, sample: Sample) -> Made:
-        """See `Maker`."""
-        still = sample.reference
-        if (still.shape[1], still.shape[0]) != sample.size:
-            resized = Image.fromarray(still).resize(sample.size, Image.Resampling.BICUBIC)
-            still = np.asarray(resized)
-        return Made(frames=np.repeat(still[None], len(sample.frames), axis=0))
-
-
-@dataclass(frozen=True)
-class FolderMaker:
-    """Finished videos of another tool, judged as they are.
-
-    Attributes:
-        folder: holds, for each clip, ``NAME.mp4`` (or another video) or a folder ``NAME`` of
-            numbered pictures.
-        sizes: sizes, beside the truth's own, that a video may have: a protocol's, for videos
-            that are cut already.
-    """
-
-    folder: Path
-    sizes: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.resolve().name
-
-    def settings(self) -> dict[str, Any]:
-        """See `Maker`; the digest is that of all files of the videos."""
-        total = hashlib.sha256()
-        for path in self._videos().values():
-            files = sorted(path.rglob("*")) if path.is_dir() else [path]
-            for file in (each for each in files if each.is_file()):
-                total.update(str(file.relative_to(self.folder)).encode())
-                _add_file(total, file)
-        return {"kind": "videos", "model": self.name, "digest": total.hexdigest()}
-
-    def check(self, samples: Samples) -> None:
-        """Refuses a folder whose names are not those of the clips."""
-        found = set(self._videos())
-        lacking = [name for name in samples.names if name not in found]
-        if lacking:
-            raise SampleError(
-                f"{self.folder}: no video of {len(lacking)} of {len(samples)} clips, "
-                f"the first is {lacking[0]!r}"
-            )
-        unknown = sorted(found - set(samples.known))
-        if unknown:
-            raise SampleError(
-                f"{self.folder}: {len(unknown)} videos of no clip, the first is {unknown[0]!r}"
-            )
-
-    def make(self, sample: Sample) -> Made:
-        """See `Maker`."""
-        path = self._videos()[sample.name]
-        frames, _ = read_frames(path)
-        if len(frames) != len(sample.frames):
-            raise SampleError(
-                f"{path}: {len(frames)} frames, but the truth has {len(sample.frames)}"
-            )
-        size = (frames.shape[2], frames.shape[1])
-        allowed = (sample.size, *self.sizes)
-        if size not in allowed:
-            names = " or ".join(f"{width}x{height}" for width, height in dict.fromkeys(allowed))
-            raise SampleError(f"{path}: its size must be {names}: got {size[0]}x{size[1]}")
-        return Made(frames=frames)
-
-    def _videos(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for path in sorted(self.folder.iterdir()):
-            video = path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
-            if path.name[0] == "." or not (video or path.is_dir()):
-                continue
-            name = path.stem if video else path.name
-            if name in found:
-                raise SampleError(f"{self.folder}: both {found[name].name} and {path.name}")
-            found[name] = path
-        return found
-
-
 def model_rows(
     name_or_path: str,
     *,
@@ -314,21 +191,39 @@ def model_rows(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> list[Maker]:
-    """The rows of a model, loaded once: its autoencoder alone, then each number of steps.
+    """The rows of one model, loaded once: its autoencoder alone, then each number of steps.
 
     Raises:
-        ValueError: no such model, a number of steps out of range or given twice.
+        ValueError: no such model, or what `step_rows` refuses.
     """
-    if len(set(steps)) < len(steps):
-        raise ValueError(f"steps must differ from each other: got {' '.join(map(str, steps))}")
     digest = model_digest(name_or_path)
     animator = Animator.from_pretrained(name_or_path, device=device, dtype=dtype)
     rows: list[Maker] = [RoundTripMaker(animator, digest)] if round_trip else []
+    run = step_rows(animator, digest, steps=steps, guidance=guidance, times=times, seed=seed)
+    return [*rows, *run]
+
+
+def step_rows(
+    animator: Animator,
+    digest: str,
+    *,
+    steps: Sequence[int] = (),
+    guidance: float | None = None,
+    times: TimeGrid = "trailing",
+    seed: int = 0,
+) -> list[Maker]:
+    """A loaded model's row of each number of steps; of its best number without any.
+
+    Raises:
+        ValueError: a number of steps or a guidance out of range, or a number given twice.
+    """
+    if len(set(steps)) < len(steps):
+        raise ValueError(f"steps must differ from each other: got {' '.join(map(str, steps))}")
+    rows: list[Maker] = []
     for count in steps or (None,):
         options: dict[str, Any] = {"guidance": guidance, "times": times, "seed": seed}
         rows.append(ModelMaker(animator, digest, steps=count, **options))
-    for row in rows:
-        row.settings()  # refuses a number of steps out of range now, not after the first clip
+        rows[-1].settings()  # refuses what is out of range now, not after the first clip
     return rows
 
 
@@ -339,13 +234,6 @@ def short_name(animator: Animator) -> str:
         return animator.model.name
     path = path.resolve()
     return path.parent.name if path.name == "model" else path.name
-
-
-def is_finished(name_or_path: str) -> bool:
-    """Whether it is a folder of finished videos: a folder, and no model."""
-    path = Path(name_or_path)
-    marks = (path / SETTINGS_FILE, path / "model" / SETTINGS_FILE)
-    return path.is_dir() and not any(mark.is_file() for mark in marks)
 
 
 def clip_seed(seed: int, name: str) -> int:
@@ -385,11 +273,10 @@ def model_digest(name_or_path: str | Path) -> str:
     for home in (folder, find_model(others)) if others else (folder,):
         for path in sorted((*home.rglob("*.json"), *home.rglob("*.safetensors"))):
             total.update(str(path.relative_to(home)).encode())
-            _add_file(total, path)
+            add_file(total, path)
     return total.hexdigest()
 
 
-def _add_file(total: "hashlib._Hash", path: Path) -> None:
-    with path.open("rb") as file:
-        for block in iter(partial(file.read, 1 << 20), b""):
-            total.update(block)
+def _code() -> str:
+    """Of what runs a model; the rendering of dancers is left out, as clips count by content."""
+    return source_digest("evaluation.makers", besides=(*NOT_MAKING, "evaluation.finished"))

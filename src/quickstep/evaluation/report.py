@@ -6,13 +6,10 @@ import math
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from quickstep.evaluation import statistics
-from quickstep.evaluation.cache import plain_scores
+from quickstep.evaluation.cache import plain_scores, versions
 from quickstep.evaluation.evaluate import Evaluation
 from quickstep.evaluation.metrics import METRICS, ClipMetric, set_metrics
 from quickstep.evaluation.statistics import Comparison, Interval
@@ -21,8 +18,10 @@ from quickstep.evaluation.summary import Row, SetComparison, SetScore
 if TYPE_CHECKING:
     from rich.table import Table
 
-PACKAGES = ("quickstep", "torch", "numpy", "diffusers", "transformers", "opencv-python-headless")
 UNVERIFIED, FEW = "*", "†"
+ROWS_BESIDE = 5
+"""Rows that stand beside each other; of more, each has a line of its own."""
+Intervals = Literal["ends", "half", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ def result_json(found: Evaluation, origin: Origin) -> dict[str, Any]:
     return {
         "protocol": {**asdict(found.judge.protocol), "left_out": list(origin.left_out)},
         "command": origin.command,
-        "versions": versions(),
+        "versions": {"python": platform.python_version(), **versions()},
         "digests": {
             "data": found.data,
             "models": {
@@ -95,20 +94,12 @@ def result_csv(found: Evaluation) -> str:
 def result_markdown(found: Evaluation, origin: Origin) -> str:
     """The tables, what was compared, what to know, and where it comes from."""
     protocol, networks = found.judge.protocol, found.judge.networks.describe()
-    names = [row.name for row in found.rows]
     lines = [
         f"# {protocol.name}, version {protocol.version}",
         "",
         f"{protocol.purpose} {headline(found)}",
         "",
-        "| | " + " | ".join(names) + " |",
-        "|---" * (len(names) + 1) + "|",
-        *(
-            f"| {label} | " + " | ".join(cells) + " |"
-            for label, cells in _cells(found, intervals="ends")
-        ),
-        "",
-        "Means with 95 % bootstrap intervals over clips.",
+        *(_beside(found) if len(found.rows) <= ROWS_BESIDE else _below(found)),
         "",
     ]
     if sentences := [each.sentence() for each in all_comparisons(found)]:
@@ -128,17 +119,20 @@ def result_markdown(found: Evaluation, origin: Origin) -> str:
     return "\n".join(lines) + "\n"
 
 
-def result_table(found: Evaluation) -> "Table":
-    """The table for the screen: a line for each metric, a column for each row."""
+def result_tables(found: Evaluation) -> "Iterator[Table]":
+    """Tables for the screen: a line for each metric, a column for each of a few rows."""
     from rich.table import Table
 
-    table = Table(title=f"{found.judge.protocol.name}: {headline(found)}", title_justify="left")
-    table.add_column("", no_wrap=True)
-    for row in found.rows:
-        table.add_column(row.name, justify="right")
-    for label, cells in _cells(found, intervals="half"):
-        table.add_row(label, *cells)
-    return table
+    title = f"{found.judge.protocol.name}: {headline(found)}"
+    for start in range(0, len(found.rows), ROWS_BESIDE):
+        rows = found.rows[start : start + ROWS_BESIDE]
+        table = Table(title=title if start == 0 else None, title_justify="left")
+        table.add_column("", no_wrap=True)
+        for row in rows:
+            table.add_column(row.name, justify="right")
+        for name in found.judge.protocol.metrics:
+            table.add_row(_label(found, name), *(_cell(row, name, "half") for row in rows))
+        yield table
 
 
 def headline(found: Evaluation) -> str:
@@ -174,12 +168,6 @@ def notes(found: Evaluation, origin: Origin) -> list[str]:
 def all_comparisons(found: Evaluation) -> list[Comparison | SetComparison]:
     """Those by clip metrics, then those by set metrics."""
     return [*found.comparisons, *found.set_comparisons]
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a number may depend on."""
-    found = {name: version(name) for name in PACKAGES if name != "torch"}
-    return {"python": platform.python_version(), "torch": torch.__version__, **found}
 
 
 def _plain_row(row: Row) -> dict[str, Any]:
@@ -229,21 +217,54 @@ def _metric_name(each: Comparison | SetComparison) -> str:
     return each.metric.name if isinstance(each, Comparison) else each.metric
 
 
-def _cells(found: Evaluation, *, intervals: str) -> Iterator[tuple[str, list[str]]]:
-    """A label and a text of each row for every metric."""
-    networks = found.judge.networks.describe()
-    for name in found.judge.protocol.metrics:
-        metric = METRICS[name]
-        verified = not metric.network or networks[metric.network]["verified"]
-        label = f"{name}{'' if verified else UNVERIFIED} {_arrow(name)}"
-        cells = []
-        for row in found.rows:
-            if isinstance(metric, ClipMetric):
-                cells.append(_text(row.scores[name], intervals))
-            else:
-                score = row.set_scores[name]
-                cells.append(_text(score.interval, intervals) + FEW * score.few)
-        yield label, cells
+def _beside(found: Evaluation) -> list[str]:
+    """The table of a few rows: a line for each metric, with intervals."""
+    metrics = found.judge.protocol.metrics
+    return [
+        *_table_head(["", *(row.name for row in found.rows)]),
+        *(
+            _table_line([_label(found, name), *(_cell(row, name, "ends") for row in found.rows)])
+            for name in metrics
+        ),
+        "",
+        "Means with 95 % bootstrap intervals over clips.",
+    ]
+
+
+def _below(found: Evaluation) -> list[str]:
+    """The table of many rows: a line for each, without intervals."""
+    metrics = found.judge.protocol.metrics
+    return [
+        *_table_head(["", *(_label(found, name) for name in metrics)]),
+        *(
+            _table_line([row.name, *(_cell(row, name, "none") for name in metrics)])
+            for row in found.rows
+        ),
+        "",
+        "Means over clips; their 95 % bootstrap intervals are in the JSON file.",
+    ]
+
+
+def _table_head(cells: Sequence[str]) -> list[str]:
+    return [_table_line(cells), "|---" * len(cells) + "|"]
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _label(found: Evaluation, name: str) -> str:
+    """A metric with its marks."""
+    network = METRICS[name].network
+    verified = not network or found.judge.networks.describe()[network]["verified"]
+    return f"{name}{'' if verified else UNVERIFIED} {_arrow(name)}"
+
+
+def _cell(row: Row, name: str, intervals: Intervals) -> str:
+    if isinstance(METRICS[name], ClipMetric):
+        return _text(row.scores[name], intervals)
+    score = row.set_scores[name]
+    return _text(score.interval, intervals) + FEW * score.few
 
 
 def _arrow(name: str) -> str:
@@ -251,11 +272,11 @@ def _arrow(name: str) -> str:
     return f"→ {best:g}" if math.isfinite(best) else "↑" if best > 0 else "↓"
 
 
-def _text(interval: Interval, intervals: str) -> str:
+def _text(interval: Interval, intervals: Intervals) -> str:
     if math.isnan(interval.value):
         return "–"
     value = f"{interval.value:.4g}"
-    if math.isnan(interval.low):
+    if math.isnan(interval.low) or intervals == "none":
         return value
     if intervals == "half":
         return f"{value} ±{(interval.high - interval.low) / 2:.2g}"

@@ -1,7 +1,7 @@
-"""One clip of an evaluation: the truth, and what a model is told of it."""
+"""One clip of an evaluation: the truth, what a model is told of it, and a video made for it."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -90,6 +90,25 @@ class Sample:
         for array in (self.frames, self.reference, self.mask, *boxes):
             add_array(total, array)
         return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A video to be judged.
+
+    Attributes:
+        frames: of the whole picture as the truth shows it, at any resolution.
+        seams: frames at which windows meet, see `motion.seam_frames`; None when not known.
+        num_evaluations: of the denoising network.
+        timings: wall seconds by stage.
+        notes: what the maker had to say.
+    """
+
+    frames: UInt8[np.ndarray, "f H W 3"]
+    seams: tuple[int, ...] | None = None
+    num_evaluations: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -1,5 +1,6 @@
 """Rows summed up over clips: means with intervals, Frechet distances, and pairs compared."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +13,11 @@ from jaxtyping import Float
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.evaluation import statistics
 from quickstep.evaluation.cache import Record
+from quickstep.evaluation.finished import Maker
 from quickstep.evaluation.frechet import frechet_distance, samples_needed
 from quickstep.evaluation.judging import Judge
-from quickstep.evaluation.makers import Maker
 from quickstep.evaluation.metrics import clip_metrics, set_metrics
+from quickstep.evaluation.sample import SampleError
 from quickstep.evaluation.statistics import (
     Comparison,
     Interval,
@@ -97,6 +99,12 @@ class SetComparison:
         """The outcome in words."""
         first, second = self.names
         gain = self.gain
+        if math.isnan(gain.low):
+            nearer, other = (first, second) if gain.value >= 0 else (second, first)
+            return (
+                f"{nearer} is nearer than {other} by {abs(gain.value):.3g}; how sure that is, is "
+                "not known"
+            )
         ends = f"({gain.low:.3g} to {gain.high:.3g}, {100 * gain.level:g} %)"
         if not self.shown:
             return f"no difference shown: {first} nearer than {second} by {gain.value:.3g} {ends}"
@@ -120,7 +128,12 @@ def summed_up(judge: Judge, maker: Maker, records: Sequence[Record]) -> Row:
             (record.features[metric.network], _true_features(judge, metric.network, record))
             for record in records
         ]
-        set_scores[metric.name] = _set_score(blocks)
+        try:
+            set_scores[metric.name] = _set_score(blocks)
+        except ValueError as error:
+            raise SampleError(
+                f"{metric.name} of {maker.name}: {error}; leave it out by --without {metric.name}"
+            ) from error
     return Row(
         name=maker.name,
         maker=maker.settings(),
