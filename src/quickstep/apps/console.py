@@ -1,10 +1,14 @@
 """What a command says while it works: progress on stderr, one line for an error."""
 
 import sys
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
+
+SECONDS_BETWEEN_LINES = 15.0
+"""Seconds from one line of progress to the next where there is no terminal."""
 
 
 def error_line(error: BaseException) -> str:
@@ -16,9 +20,13 @@ def error_line(error: BaseException) -> str:
 
 
 class Progress:
-    """Progress bars with the time left, on stderr; a task appears when it first moves."""
+    """How far a command is, on stderr: bars on a terminal, else a plain line now and then.
 
-    def __init__(self) -> None:
+    Args:
+        clock: gives seconds; the time of lines is told by it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -40,6 +48,7 @@ class Progress:
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
+        self._lines = _Lines(clock)
 
     def __enter__(self) -> "Progress":
         self._bars.start()
@@ -50,6 +59,9 @@ class Progress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Shows that ``done`` of ``total`` parts of ``stage`` are finished."""
+        if self._bars.disable:
+            self._lines(stage, done, total)
+            return
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
@@ -66,6 +78,37 @@ class Progress:
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
+        self._lines.restart()
+
+
+class _Lines:
+    """Progress where there is no terminal; a command that is soon done prints none."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._told = clock()
+        self._starts: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = self._clock()
+        start, before = self._starts.setdefault(stage, (now, done))
+        if now - self._told < SECONDS_BETWEEN_LINES:
+            return
+        self._told = now
+        left = ""
+        if done > before:
+            seconds = (now - start) / (done - before) * (total - done)
+            left = f", about {_time_text(seconds)} left"
+        print(f"{stage}: {done} of {total}{left}", file=sys.stderr, flush=True)
+
+    def restart(self) -> None:
+        """Forgets the stages of a job that is done."""
+        self._starts.clear()
+
+
+def _time_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 class Preparing:
