@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from quickstep.animation.animator import Animator
-from quickstep.data.sheet import contact_sheet, moments
 from quickstep.data.dancer import TEST_START, DancerSeeds, render_clip
 from quickstep.data.dancer_folders import clip_of_dancer
 from quickstep.data.image import write_image
+from quickstep.data.sheet import contact_sheet, moments
 from quickstep.evaluation.frames import absolute_error
 
 

@@ -62,6 +62,8 @@ def test_pictures_smaller_than_the_window_are_refused():
     small = torch.zeros(1, 3, 6, 20)
     with pytest.raises(ValueError, match="at least 7x7 pixels: got 20x6"):
         ssim(small, small)
+    with pytest.raises(ValueError, match="at least 3x3 pixels: got 20x2"):
+        sharpness_ratio(small[:, :, :2], small[:, :, :2])
 
 
 def test_only_8_bit_pictures_of_one_length_and_size_are_a_pair():

@@ -143,6 +143,7 @@ ENTRY = {"name": "one", "video": "truth.mp4"}
         ([ENTRY, ENTRY], "entry 2: there are two clips 'one'"),
         ([{**ENTRY, "skeleton": "a.npz"}], "entry 1: no field 'skeleton'"),
         ([{**ENTRY, "fps": "12"}], "entry 1: fps must be float or int: got '12'"),
+        ([{**ENTRY, "fps": 0}], "entry 1: fps must be positive: got 0"),
         ([{**ENTRY, "reference": True}], "entry 1: reference must be str or int: got True"),
         ([{"name": "one"}], "entry 1: a clip needs either 'video' or 'frames'"),
         ([{**ENTRY, "frames": "truth"}], "entry 1: a clip needs either 'video' or 'frames'"),
@@ -164,6 +165,9 @@ def test_bad_files_of_a_manifest_are_refused(tmp_path, pictures):
         only(write_manifest(path, {**ENTRY, "face_boxes": [1, 2]}))
     with pytest.raises(SampleError, match="3 frames but|4 frames but face_boxes of 1"):
         only(write_manifest(path, {**ENTRY, "face_boxes": [[1, 2, 3, 4]]}))
+    path.write_bytes(b"[\xff]")
+    with pytest.raises(SampleError, match="set.json: not json that can be read"):
+        open_samples(path)
     path.write_text("{")
     with pytest.raises(SampleError, match="not json that can be read"):
         open_samples(path)

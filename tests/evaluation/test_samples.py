@@ -74,6 +74,17 @@ def test_data_of_no_kind_is_one_line(tmp_path):
         open_samples(tmp_path)
 
 
+def test_a_clip_that_lacks_what_others_have_is_named_before_any_work(tmp_path):
+    for part in ("images", "clip.json"):
+        folder = tmp_path / part.partition(".")[0]
+        (folder / "00002").mkdir(parents=True)
+        (folder / "00001").mkdir()
+        made = folder / "00001" / part
+        made.touch() if made.suffix else made.mkdir()
+        with pytest.raises(SampleError, match=f"other clips have {part}, 00002 has none"):
+            open_samples(folder)
+
+
 def test_parts_of_other_lengths_and_shapes_are_refused(sample, dance):
     with pytest.raises(SampleError, match="drift: 3 frames but poses of 2"):
         replace(sample, poses=dance(2))

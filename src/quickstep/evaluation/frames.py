@@ -160,8 +160,15 @@ def sharpness_ratio(
 ) -> float:
     """Strength of fine detail as a share of the truth's: below 1 is blur, above is noise.
 
-    Detail is the root mean square of the Laplacian, over the pixels of ``mask``.
+    Detail is the root mean square of the Laplacian, over the pixels of ``mask``. NaN for a truth
+    without any.
+
+    Raises:
+        ValueError: frames of fewer than 3 pixels on a side.
     """
+    if min(video.shape[-2:]) < 3:
+        height, width = video.shape[-2:]
+        raise ValueError(f"sharpness needs pictures of at least 3x3 pixels: got {width}x{height}")
     return _ratio(_detail(video, mask), _detail(truth, mask))
 
 

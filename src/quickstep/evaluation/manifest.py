@@ -21,6 +21,7 @@ A folder in TikTok's layout is read as if a manifest named ``images``, ``masks``
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -142,8 +143,8 @@ def numbered_pictures(folder: Path) -> list[Path]:
 
 
 def _entries(path: Path) -> list[Any]:
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".jsonl":
             entries = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
@@ -165,6 +166,8 @@ def _check_entry(entry: Any, where: str) -> str:
         if not isinstance(value, kinds) or isinstance(value, bool):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise SampleError(f"{where}: {field} must be {names}: got {value!r}")
+    if not 0 < entry.get("fps", PICTURES_FPS) < math.inf:
+        raise SampleError(f"{where}: fps must be positive: got {entry['fps']}")
     if ("video" in entry) == ("frames" in entry):
         raise SampleError(f"{where}: a clip needs either 'video' or 'frames'")
     name = entry.get("name", "")

@@ -108,13 +108,22 @@ def open_samples(path: str | Path, *, reference: int = 0) -> Samples:
         return Samples(path, {path.name: partial(_read_clip_folder, path)})
     folders = [each for each in path.iterdir() if each.is_dir() and each.name[0] != "."]
     if any((each / "clip.json").is_file() for each in folders):
+        _expect_all(path, folders, "clip.json")
         return Samples(path, {each.name: partial(_read_clip_folder, each) for each in folders})
     if any((each / "images").is_dir() for each in folders):
+        _expect_all(path, folders, "images")
         return Samples(path, read_layout(folders, reference=reference))
     raise SampleError(
         f"{path}: not data that can be judged: clip folders, a prepared set, a manifest, "
         "or folders with images/"
     )
+
+
+def _expect_all(path: Path, folders: Sequence[Path], part: str) -> None:
+    """Refuses a clip that lacks a part now, not after an hour of others."""
+    for folder in sorted(folders):
+        if not (folder / part).exists():
+            raise SampleError(f"{path}: other clips have {part}, {folder.name} has none")
 
 
 def _read_clip_folder(folder: Path) -> Sample:
