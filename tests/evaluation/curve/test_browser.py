@@ -1,6 +1,7 @@
 """The page in a real browser: what fits, what can be read, what moves, and that it asks nobody."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,25 @@ def test_it_fits_is_legible_and_asks_nobody(browser, page, size, dark):
     assert browser.value(PALE) == []
     assert browser.complaints == []
     assert browser.requests == []
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP])
+def test_the_longest_name_fits(browser, report, tmp_path, size):
+    names = {model: "m" * 150 + str(number) for number, model in enumerate(report.models)}
+    points = [replace(point, model=names[point.model]) for point in report.points]
+    clip = report.showcases[0]
+    made = [
+        replace(each, point=point) for each, point in zip(clip.made[:3], points[:3], strict=True)
+    ]
+    showcase = replace(clip, name="clip" * 30, made=made)
+    path = tmp_path / "curve.html"
+    path.write_text(page_html(replace(report, points=points, showcases=[showcase])))
+    browser.open(path, width=size[0], height=size[1])
+    browser.value("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert browser.value(WIDEST) == []
+    assert browser.value("document.documentElement.scrollWidth") <= size[0]
+    names_seen = "[...document.querySelectorAll('.group span')].map(each => each.clientWidth)"
+    assert max(browser.value(names_seen)) < size[0]
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])

@@ -155,8 +155,8 @@ def _seconds(report: Report, stages: Sequence[str]) -> str:
             + "</tr>"
             for point in report.of_model(model)
         )
-        name = f'<tr class="group"><th scope="rowgroup" colspan="{width}">{escape(model)}</th></tr>'
-        groups += f"<tbody>{name}{rows}</tbody>"
+        head = f'<th scope="rowgroup" colspan="{width}"><span>{escape(model)}</span></th>'
+        groups += f'<tbody><tr class="group">{head}</tr>{rows}</tbody>'
     return (
         "<details><summary>Seconds of every stage</summary>"
         f"{scrolling('Seconds of every stage')}<table><caption>One clip by the wall clock, the "
