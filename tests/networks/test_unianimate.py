@@ -9,6 +9,7 @@ from quickstep.networks.unianimate import (
     apply_head,
 )
 from quickstep.networks.unianimate.attention import GatedProjection, attention
+from quickstep.networks.unianimate.extension import added_parts, extended
 
 SMALL = dict(
     in_channels=4,
@@ -257,8 +258,50 @@ def test_plain_attention_equals_fused(generator):
     torch.testing.assert_close(half.float(), whole, atol=0.05, rtol=0.05)
 
 
+@torch.no_grad()
+def test_a_network_that_can_be_told_its_edge_begins_as_the_one_that_cannot(
+    network, features, asked
+):
+    told = extended(network, told_edge=True)
+    plain = network(*asked, features)
+    assert torch.equal(told(*asked, told.tell_edge(features, torch.tensor([-1, 499]))), plain)
+    for name in added_parts(network, told):
+        assert name.startswith("edge_embed.") and name not in network.state_dict()
+        nn.init.normal_(told.get_parameter(name), std=0.5)
+    low = told(*asked, told.tell_edge(features, torch.tensor([-1, -1])))
+    high = told(*asked, told.tell_edge(features, torch.tensor([-1, 499])))
+    torch.testing.assert_close(low[0], high[0])
+    assert not torch.allclose(low[1], high[1], atol=1e-4)
+    assert torch.equal(told(*asked, features), plain)
+
+
+@torch.no_grad()
+def test_an_edge_stays_with_the_features(network, features):
+    told = extended(network, told_edge=True).tell_edge(features, torch.tensor([-1, 499]))
+    both = UniAnimateFeatures.cat([told, told.dropped()])
+    assert both.edge.tolist() == [-1, 499, -1, 499]
+    assert told.frames(0, 2).edge is told.detach().edge is told.edge
+    assert features.edge is None and UniAnimateFeatures.cat([features, features]).edge is None
+
+
+def test_what_cannot_be_told_or_shared_is_refused(network, features):
+    with pytest.raises(ValueError, match="made without told_edge"):
+        network.tell_edge(features, torch.tensor([-1, 499]))
+    assert extended(network, told_edge=False) is network
+    with pytest.raises(ValueError, match="take parts away .* edge_embed"):
+        extended(extended(network, told_edge=True), told_edge=False)
+    with pytest.raises(ValueError, match="change the shape"):
+        extended(network, width=32)
+
+
 def test_gated_projection_calls_what_replaces_its_layer(generator):
     gated, x = GatedProjection(4, hidden=6), torch.randn(2, 4, generator=generator)
     plain = gated(x)
+    hook = gated.proj.register_forward_hook(lambda layer, inputs, output: 2 * output)
+    projected = x @ gated.proj.weight.T + gated.proj.bias
+    value, gate = (2 * projected).chunk(2, dim=-1)
+    torch.testing.assert_close(gated(x), value * nn.functional.gelu(gate))
+    hook.remove()
+    assert torch.equal(gated(x), plain)
     gated.proj = nn.Sequential(gated.proj)  # pyright: ignore[reportAttributeAccessIssue]
     torch.testing.assert_close(gated(x), plain)

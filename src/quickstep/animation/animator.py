@@ -334,6 +334,7 @@ class Animator:
             segments=plan.segments,
             end=plan.end,
             gamma=plan.gamma,
+            told=self.settings.told_edge,
             noise_offset=self.settings.noise_offset,
             generator=generator,
             callback=on_step,

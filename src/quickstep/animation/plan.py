@@ -84,5 +84,12 @@ def make_plan(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sampling says the same again, once
-        plan(made.times, sampler=chosen, segments=segments, end=made.end, gamma=made.gamma)
+        plan(
+            made.times,
+            sampler=chosen,
+            segments=segments,
+            end=made.end,
+            gamma=made.gamma,
+            told=settings.told_edge,
+        )
     return made

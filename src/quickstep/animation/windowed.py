@@ -48,15 +48,22 @@ class WindowedDenoiser:
         self._report = report
 
     def __call__(
-        self, noisy: Float[Tensor, "1 f c h w"], t: Int[Tensor, " 1"]
+        self,
+        noisy: Float[Tensor, "1 f c h w"],
+        t: Int[Tensor, " 1"],
+        edge: Int[Tensor, " 1"] | None = None,
     ) -> Float[Tensor, "1 f c h w"]:
-        """The clean estimate at ``noisy``, in float32 on the CPU."""
+        """The clean estimate at ``noisy``, in float32 on the CPU.
+
+        ``edge`` is where the jump shall land, for a network that is told it.
+        """
+        edge = None if edge is None else edge.to(self.device)
         clean = torch.zeros_like(noisy, dtype=torch.float32)
         for window, weight in zip(self.windows, self._weights, strict=True):
             part = self.denoiser.guided(
                 noisy[:, window.frames].to(self.device),
                 t.to(self.device),
-                self.features(window),
+                self.denoiser.told(self.features(window), edge),
                 guidance=self.guidance,
             )
             clean[:, window.frames] += part.cpu() * weight[:, None, None, None]

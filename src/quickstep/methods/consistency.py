@@ -234,9 +234,7 @@ class Consistency(Distillation):
 
     def _told(self, denoiser: Denoiser, conditions: Any, edge: Int[Tensor, " b"]) -> Any:
         features = denoiser.encode(conditions)
-        if not self.config.tell_edge:
-            return features
-        return denoiser.network.tell_edge(features, edge)  # type: ignore[operator]
+        return denoiser.told(features, edge if self.config.tell_edge else None)
 
     def _distance(
         self,

@@ -5,16 +5,15 @@ A folder holds one sub-folder per part (``unet``, ``vae``, ``image_encoder``), e
 the model card ``README.md``. Weights are read from safetensors only, never from a pickle.
 """
 
-import dataclasses
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -26,9 +25,23 @@ from transformers import CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from quickstep.config import from_dict, to_dict
-from quickstep.diffusion.sampling import Sampler
 from quickstep.diffusion.schedule import Schedule
+from quickstep.networks.accelerator import network_digest, read_accelerator, write_accelerator
+from quickstep.networks.adapters import Adapted
+from quickstep.networks.settings import ScheduleSettings, Settings
 from quickstep.networks.unianimate import UniAnimateUNet
+
+__all__ = [
+    "Model",
+    "ModelError",
+    "ScheduleSettings",
+    "Settings",
+    "built_in_models",
+    "find_model",
+    "load_model",
+    "read_settings",
+    "save_model",
+]
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "models"
 ALIASES = {"dancer": "dancer-unianimate"}
@@ -46,107 +59,6 @@ _PARTS: dict[str, type[Any]] = {
 
 class ModelError(ValueError):
     """A model that cannot be found or read; the message is one line for the user."""
-
-
-@dataclass(frozen=True)
-class ScheduleSettings:
-    """The noise schedule a model was trained with.
-
-    Attributes:
-        kind: spacing of the betas; ``scaled_linear`` is even in their square roots.
-        beta_start: first beta.
-        beta_end: last beta, before the rescale to zero terminal SNR.
-        num_timesteps: length of the training grid.
-        zero_terminal_snr: whether the last step is rescaled to pure noise.
-    """
-
-    kind: Literal["linear", "scaled_linear"] = "scaled_linear"
-    beta_start: float = 0.00085
-    beta_end: float = 0.012
-    num_timesteps: int = 1000
-    zero_terminal_snr: bool = True
-
-    def build(self) -> Schedule:
-        """The schedule's tables."""
-        make = Schedule.linear if self.kind == "linear" else Schedule.scaled_linear
-        schedule = make(
-            beta_start=self.beta_start, beta_end=self.beta_end, num_timesteps=self.num_timesteps
-        )
-        return schedule.with_zero_terminal_snr() if self.zero_terminal_snr else schedule
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a model was made for and how it wants to be run: the content of ``quickstep.json``.
-
-    Attributes:
-        role: a teacher runs at any number of steps; a student at those it was trained for.
-        method: how it was trained, as ``denoising`` or ``dancelcm``.
-        family: which network class the ``unet`` folder holds.
-        sampler: the sampler to use unless another is asked for.
-        steps_allowed: numbers of steps it was trained for; empty means any.
-        steps_best: number of steps to use unless another is asked for.
-        guidance: classifier-free guidance scale g in ``u + g (c - u)``; 1 means none.
-        schedule: the noise schedule.
-        parametrisation: what the network predicts.
-        grid_skip: distance of the training grid's points, in timesteps.
-        segments: number of segments of a segmented student; None for others.
-        anchor: the lowest segment edge: noise-free, or t = 0 as reference code has it.
-        frames: clip length trained on, the reference frame not counted; longer dances run
-            through overlapping windows of this length.
-        fps: frame rate trained on.
-        size: picture size trained on, (width, height) in pixels.
-        pose_style: how skeletons are drawn, see ``conditions.drawing``.
-        stroke: how thick they are drawn, see ``conditions.drawing``.
-        reference_everywhere: whether the network is told the reference picture in every frame,
-            through the channels by which upstream is told that it is the first frame. The public
-            model is not; a small one learns far sooner from it to keep the ground.
-        noise_offset: strength of the noise added per frame and channel on top of white noise.
-        encoders_of: another model whose autoencoder and image encoder are used, so that models
-            shipped together hold them once; empty when the folder has its own.
-        licence: of the weights, those of the teacher included.
-        recipe: name of the recipe that made it.
-        recipe_digest: twelve hexadecimal digits that name the recipe's full content.
-    """
-
-    role: Literal["teacher", "student"]
-    method: str
-    family: Literal["unianimate"] = "unianimate"
-    sampler: Sampler = "ddim"
-    steps_allowed: tuple[int, ...] = ()
-    steps_best: int = 50
-    guidance: float = 1.0
-    schedule: ScheduleSettings = ScheduleSettings()
-    parametrisation: Literal["epsilon", "v", "clean", "flow"] = "v"
-    grid_skip: int = 20
-    segments: int | None = None
-    anchor: Literal["clean", "first"] = "clean"
-    frames: int = 16
-    fps: float = 12.0
-    size: tuple[int, int] = (128, 128)
-    pose_style: Literal["dwpose", "unianimate"] = "unianimate"
-    stroke: Literal["upstream", "scaled"] = "scaled"
-    reference_everywhere: bool = False
-    noise_offset: float = 0.0
-    encoders_of: str = ""
-    licence: str = "Apache-2.0"
-    recipe: str = ""
-    recipe_digest: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuses settings that no run could follow."""
-        for name, hint in get_type_hints(type(self)).items():
-            allowed, value = get_args(hint), getattr(self, name)
-            if get_origin(hint) is Literal and value not in allowed:
-                names = ", ".join(allowed)
-                raise ValueError(f"Settings.{name} must be one of {names}: got {value!r}")
-        for name in ("steps_best", "grid_skip", "frames", "fps"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"Settings.{name} must be positive: got {getattr(self, name)}")
-        if self.sampler in ("edges", "segment", "perflow") and self.segments is None:
-            raise ValueError(
-                f"Settings.segments must be given for the sampler {self.sampler!r}: got None"
-            )
 
 
 @dataclass
@@ -221,23 +133,36 @@ def load_model(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    teacher: str | Path | None = None,
+    fuse: bool = True,
 ) -> Model:
     """Loads a model: a built-in name, a model folder, a run folder, or a hub id.
+
+    An accelerator is put on the teacher it names, whose weights must be the ones it was made for.
 
     Args:
         name_or_path: see :func:`find_model`.
         device: where the parts go.
         dtype: of the network; the autoencoder and the image encoder stay in float32, because
             they run once per clip and their rounding would show.
+        teacher: of an accelerator, where its teacher is instead of where the folder says.
+        fuse: merge an accelerator into the teacher's weights: a full student, whose steps cost no
+            more. Without, the network is an `Adapted` one whose base is the teacher.
 
     Raises:
         ModelError: no such model, or a folder that cannot be read, in one line.
     """
     folder = find_model(name_or_path)
     settings = read_settings(folder)
-    network = _load_part(_NETWORKS[settings.family], folder / "unet", dtype)
-    _load_empty_text(network, folder)
-    home = find_model(settings.encoders_of) if settings.encoders_of else folder
+    base = _base_of(folder, settings, teacher=teacher)
+    exact = torch.float32 if settings.teacher else dtype
+    network = _load_part(_NETWORKS[settings.family], base / "unet", exact)
+    _load_empty_text(network, base)
+    if settings.teacher:
+        network = _accelerated(network, folder, settings, fuse=fuse).to(dtype)
+        settings = replace(settings, teacher="", teacher_digest="") if fuse else settings
+    encoders_of = read_settings(base).encoders_of
+    home = find_model(encoders_of) if encoders_of else base
     parts = {name: _load_part(kind, home / name, torch.float32) for name, kind in _PARTS.items()}
     card = folder / "README.md"
     return Model(
@@ -264,7 +189,7 @@ def save_model(
     Args:
         path: the folder to make; a model folder already there is replaced, anything else kept.
         parts: ``unet``, ``vae`` and ``image_encoder``; with ``settings.encoders_of`` only the
-            first is written.
+            first is written, and of an `Adapted` one only what its teacher lacks.
         settings: what the model was made for.
         card: text of the model card.
         half: store the weights as float16, half the size; they load as any type.
@@ -277,6 +202,8 @@ def save_model(
     wanted = {"unet", *_PARTS}
     if set(parts) != wanted:
         raise ValueError(f"parts must be {sorted(wanted)}: got {sorted(parts)}")
+    if isinstance(parts["unet"], Adapted) != bool(settings.teacher):
+        raise ValueError("settings.teacher is for an adapted network, and needed for one")
     if path.exists() and not (path / SETTINGS_FILE).is_file():
         raise ValueError(f"{path} exists and is not a model folder: it is left as it is")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -295,6 +222,9 @@ def _write_folder(
     folder.mkdir()
     index: dict[str, Any] = {"_class_name": "Animator"}
     own = {"unet": parts["unet"]} if settings.encoders_of else parts
+    if isinstance(parts["unet"], Adapted):
+        own = {}
+        write_accelerator(folder, parts["unet"], half=half)
     for name, part in sorted(own.items()):
         with _no_progress_bar():
             part.save_pretrained(folder / name, safe_serialization=True)
@@ -353,6 +283,32 @@ def _no_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def _base_of(folder: Path, settings: Settings, *, teacher: str | Path | None) -> Path:
+    """The folder with the network's weights: an accelerator's are its teacher's."""
+    if not settings.teacher:
+        if teacher is not None:
+            raise ModelError(f"{folder} is no accelerator: it takes no teacher (got {teacher})")
+        return folder
+    try:
+        return find_model(teacher or settings.teacher)
+    except ModelError as error:
+        raise ModelError(f"{folder} is an accelerator and needs its teacher: {error}") from error
+
+
+def _accelerated(network: UniAnimateUNet, folder: Path, settings: Settings, *, fuse: bool) -> Any:
+    found = network_digest(network)
+    if found != settings.teacher_digest:
+        raise ModelError(
+            f"{folder} was made for a teacher with the weights {settings.teacher_digest}, "
+            f"{settings.teacher}: got one with {found}"
+        )
+    try:
+        student = read_accelerator(folder, network)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} cannot be loaded: {error}") from error
+    return student.fuse() if fuse else student
+
+
 def _load_empty_text(network: Any, folder: Path) -> None:
     path = folder / EMPTY_TEXT_FILE
     if path.is_file():
@@ -373,8 +329,3 @@ def _download(name: str) -> Path:
     if not (folder / SETTINGS_FILE).is_file():
         raise ModelError(f"{name} on the hub is not a quickstep model: it has no {SETTINGS_FILE}")
     return folder
-
-
-def with_settings(model: Model, **changes: Any) -> Model:
-    """A copy of ``model`` whose settings differ in the fields given; the parts are shared."""
-    return dataclasses.replace(model, settings=dataclasses.replace(model.settings, **changes))

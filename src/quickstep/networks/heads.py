@@ -1,11 +1,13 @@
 """Parts that a student has while it is trained and that its exported network has not."""
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from quickstep.networks.adapters import Adapted
 from quickstep.networks.unianimate import UniAnimateUNet, apply_head
 
 
@@ -20,10 +22,10 @@ class WithAuxiliaryHead(nn.Module):
         network: the student.
     """
 
-    def __init__(self, network: UniAnimateUNet) -> None:
+    def __init__(self, network: UniAnimateUNet | Adapted) -> None:
         super().__init__()
         self.network = network
-        self.auxiliary = copy.deepcopy(network.out)
+        self.auxiliary = copy.deepcopy(network.out).requires_grad_(True)
 
     @property
     def gradient_checkpointing(self) -> bool:
@@ -33,6 +35,10 @@ class WithAuxiliaryHead(nn.Module):
     def encode(self, conditions: Any, **shape: Any) -> Any:
         """The student's features of ``conditions``."""
         return self.network.encode(conditions, **shape)
+
+    def tell_edge(self, features: Any, edge: Int[Tensor, " b"]) -> Any:
+        """The student's features when it is told where to land."""
+        return self.network.tell_edge(features, edge)
 
     def forward(
         self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
@@ -44,8 +50,11 @@ class WithAuxiliaryHead(nn.Module):
         self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
     ) -> tuple[Float[Tensor, "b f c h w"], Float[Tensor, "b f c h w"]]:
         """The student's prediction and the head's, from one pass through the trunk."""
-        hidden = self.network.trunk(noisy, t, features)
-        return apply_head(self.network.out, hidden), apply_head(self.auxiliary, hidden)
+        adapted = isinstance(self.network, Adapted)
+        with self.network.in_force() if adapted else nullcontext():
+            hidden = self.network.trunk(noisy, t, features)
+            own = apply_head(self.network.out, hidden)
+        return own, apply_head(self.auxiliary, hidden)
 
 
 def without_head(student: nn.Module) -> nn.Module:

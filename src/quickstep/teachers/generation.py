@@ -68,14 +68,19 @@ def draw_latents(
     if noise_prior is not None:
         noise = prior_noise(noise, noise_prior, schedule=denoiser.schedule)
     segments, chosen = model_segments(settings), sampler or settings.sampler
+
+    def denoise(noisy: Tensor, t: Tensor, edge: Tensor | None = None) -> Tensor:
+        return denoiser.guided(noisy, t, denoiser.told(features, edge), guidance=scale)
+
     return sample(
-        lambda noisy, t: denoiser.guided(noisy, t, features, guidance=scale),
+        denoise,
         noise,
         times=sampling_times(settings, num_steps, times=times, sampler=chosen),
         schedule=denoiser.schedule,
         sampler=chosen,
         segments=segments,
         gamma=gamma,
+        told=settings.told_edge,
         end=0 if times == "upstream" and segments is None else CLEAN,
         generator=generator,
         noise_offset=settings.noise_offset,
@@ -135,6 +140,6 @@ def sampling_times(
                 stacklevel=2,
             )
             num_steps = segments.count
-        return segment_times(num_steps, segments)
+        return segment_times(num_steps, segments, told=settings.told_edge)
     grid = upstream_times if times == "upstream" else trailing_times
     return grid(num_steps, num_timesteps=settings.schedule.num_timesteps)

@@ -67,6 +67,15 @@ class Denoiser:
         """The network's features of ``conditions``, to be made once per clip."""
         return self.network.encode(conditions)  # type: ignore[operator]
 
+    def told(self, features: Any, edge: Int[Tensor, " b"] | None) -> Any:
+        """The features when the network is also told where its jump shall land.
+
+        Without an edge they stay as they are, for networks that cannot be told.
+        """
+        if edge is None:
+            return features
+        return self.network.tell_edge(features, edge)  # type: ignore[operator]
+
     def clean(
         self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
     ) -> Float[Tensor, "b f c h w"]:

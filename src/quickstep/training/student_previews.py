@@ -146,7 +146,7 @@ class StudentPreview:
             return schedule.add_noise(clean, noise, t.to(clean.device))
 
         student, teacher = (
-            self._denoise(self.student, conditions),
+            self._denoise(self.student, conditions, tell=self.settings.told_edge),
             self._denoise(self.teacher, conditions, guidance=self.guidance),
         )
         points = self.segments.grid.points
@@ -160,10 +160,16 @@ class StudentPreview:
             **{f"seam_{edge:03d}": jump for edge, jump in jumps.items()},
         }
 
-    @staticmethod
-    def _denoise(denoiser: Denoiser, conditions: Any, *, guidance: float = 1.0) -> Any:
+    def _denoise(
+        self, denoiser: Denoiser, conditions: Any, *, guidance: float = 1.0, tell: bool = False
+    ) -> Any:
         features = denoiser.encode(conditions)
-        return lambda noisy, t: denoiser.guided(noisy, t, features, guidance=guidance)
+
+        def denoise(noisy: Tensor, t: Tensor) -> Tensor:
+            edge = self.segments.edge_below(t.cpu()).to(t.device) if tell else None
+            return denoiser.guided(noisy, t, denoiser.told(features, edge), guidance=guidance)
+
+        return denoise
 
     def _sheet(self, made: dict[str, np.ndarray]) -> UInt8[np.ndarray, "U V 3"]:
         blank = np.full_like(self.references[0], 255)

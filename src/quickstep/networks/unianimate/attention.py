@@ -122,9 +122,10 @@ class GatedProjection(nn.Module):
 
     def forward(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*s e"]:
         """Projects and gates."""
-        if type(self.proj) is nn.Linear and self.proj.bias is not None:
+        hooked = bool(self.proj._forward_hooks)
+        if type(self.proj) is nn.Linear and self.proj.bias is not None and not hooked:
             # Two products leave both halves contiguous, which speeds all that follows. A layer
-            # put in place of `proj` (an adapter) is called as a whole.
+            # put in place of `proj`, or one that an adapter adds to, is called as a whole.
             (first, second), (low, high) = self.proj.weight.chunk(2), self.proj.bias.chunk(2)
             value, gate = functional.linear(x, first, low), functional.linear(x, second, high)
         else:

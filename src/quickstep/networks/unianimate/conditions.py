@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,6 +51,9 @@ class UniAnimateFeatures:
     """Reference picture and its pose: they take frame 0 of what the network sees."""
     num_text_tokens: int
     """How many of the tokens are the constant empty text, which is never dropped."""
+    edge: Int[Tensor, " b"] | None = None
+    """The time to land on, for a network that is told it (`UniAnimateUNet.tell_edge`). No
+    condition of the clip, and never dropped."""
     face: Float[Tensor, "b m d"] | None = None
     """Tokens of the reference's face; None when no clip has one, or the network has no use."""
     face_found: Bool[Tensor, " b"] | None = None
@@ -101,11 +104,13 @@ class UniAnimateFeatures:
     @staticmethod
     def cat(features: Sequence["UniAnimateFeatures"]) -> "UniAnimateFeatures":
         """One batch out of several: conditional and unconditional, or several windows."""
+        edges = [item.edge for item in features if item.edge is not None]
         return UniAnimateFeatures(
             tokens=torch.cat([item.tokens for item in features]),
             concat=torch.cat([item.concat for item in features]),
             reference=torch.cat([item.reference for item in features]),
             num_text_tokens=features[0].num_text_tokens,
+            edge=None if not edges else torch.cat(edges),
             **_joined_faces(features),
         )
 

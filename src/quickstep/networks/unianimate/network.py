@@ -1,6 +1,7 @@
 """UniAnimate's denoiser: a U-Net over the frames of a clip, the reference being frame 0."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,15 @@ from quickstep.networks.unianimate.attention import (
     SpatialTransformer,
     TemporalTransformer,
 )
-from quickstep.networks.unianimate.blocks import Downsample, ResBlock, Stage, Stem, Upsample
+from quickstep.networks.unianimate.blocks import (
+    Downsample,
+    EdgeEmbedding,
+    ResBlock,
+    Stage,
+    Stem,
+    Upsample,
+    time_embedding,
+)
 from quickstep.networks.unianimate.conditions import (
     FrameMixer,
     LatentEncoder,
@@ -24,14 +33,6 @@ from quickstep.networks.unianimate.conditions import (
 )
 from quickstep.networks.unianimate.faces import face_encoder, face_layer
 from quickstep.networks.unianimate.fit import batch_size, expect_fit, expect_widths
-
-
-def time_embedding(t: Int[Tensor, " b"], width: int) -> Float[Tensor, "b d"]:
-    """``[cos, sin]`` of `t` at `width` / 2 frequencies from 1 down to nearly 1 / 10000."""
-    half = width // 2
-    steps = torch.arange(half, dtype=torch.float32, device=t.device)
-    angles = t.float()[:, None] * torch.pow(10000.0, -steps / half)
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 def apply_head(head: nn.Module, hidden: Float[Tensor, "b f d h w"]) -> Float[Tensor, "b f c h w"]:
@@ -63,6 +64,8 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         resolution: (width, height) in pixels, 8 to a latent cell, of what the model is made for.
         dropout: rate in training.
         norm_num_groups: groups of every group norm.
+        told_edge: whether the network can be told the time its jump shall land on (`tell_edge`);
+            the checkpoint's cannot.
         face_feature: what the network is told of the reference's face: nothing (the teacher), its
             latents ("vae") or its image embedding ("clip").
         face_cells: latent cells a side of the face's picture.
@@ -98,6 +101,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         resolution: Sequence[int] = (512, 768),
         dropout: float = 0.1,
         norm_num_groups: int = 32,
+        told_edge: bool = False,
         face_feature: str | None = None,
         face_cells: int = 32,
         face_patch: int = 2,
@@ -110,6 +114,8 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         self.time_embed = nn.Sequential(
             nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
+        if told_edge:
+            self.edge_embed = EdgeEmbedding(width, embedding)
         self._add_condition_encoders()
         self.face_encoder = face_encoder(self._shape)
         self._add_levels()
@@ -303,6 +309,20 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             reference = reference + self._maps("randomref_pose2_embedding", pose, like)
         return reference[:, 0]
 
+    def tell_edge(self, features: UniAnimateFeatures, edge: Int[Tensor, " b"]) -> Any:
+        """The features of a network that is told where its jump shall land.
+
+        Args:
+            features: what `encode` made of the conditions.
+            edge: the time each clip shall land on, -1 for clean data.
+
+        Raises:
+            ValueError: the network was made without `told_edge`.
+        """
+        if not self._shape.told_edge:
+            raise ValueError("this network cannot be told an edge: it was made without told_edge")
+        return replace(features, edge=edge)
+
     def trunk(
         self,
         noisy: Float[Tensor, "b f c h w"],
@@ -318,8 +338,9 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         expect_fit(noisy, features.concat, levels=len(self._shape.multipliers))
         x = torch.cat([noisy.to(features.concat.dtype), features.concat], dim=2)
         x = torch.cat([features.reference[:, None], x], dim=1)
-        sinusoid = time_embedding(t, self._shape.width).to(x.dtype)
-        embedding = self.time_embed(sinusoid)
+        embedding = self.time_embed(time_embedding(t, self._shape.width).to(x.dtype))
+        if features.edge is not None:
+            embedding = embedding + self.edge_embed(features.edge).to(embedding.dtype)
         guide = Guide(embedding, features.tokens, features.face, features.face_found)
         skips = []
         for stage in self.input_blocks:

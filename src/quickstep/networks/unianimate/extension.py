@@ -1,0 +1,54 @@
+"""A network with parts that its weights do not know yet."""
+
+from typing import Any
+
+from torch import nn
+
+from quickstep.networks.unianimate.network import UniAnimateUNet
+
+
+def extended(network: UniAnimateUNet, **changes: Any) -> UniAnimateUNet:
+    """The same network with further parts; all weights that it has already are shared.
+
+    Args:
+        network: left as it is.
+        **changes: settings of `UniAnimateUNet` that add parts, as ``told_edge=True``. The new
+            parts begin as the class begins them.
+
+    Returns:
+        Another network on the same weights, or `network` itself when nothing changes.
+
+    Raises:
+        ValueError: the settings change the shape of what there is.
+
+    Example:
+        >>> network = UniAnimateUNet(width=32, multipliers=(1,), head_dim=16, condition_width=8)
+        >>> told = extended(network, told_edge=True)
+        >>> added_parts(network, told)[0]
+        'edge_embed.0.weight'
+        >>> told.out[-1].weight is network.out[-1].weight
+        True
+    """
+    config: Any = network.config
+    if all(config.get(name) == value for name, value in changes.items()):
+        return network
+    # Not `from_config`, which holds on to what it calls defaults.
+    known = {name: value for name, value in config.items() if not name.startswith("_")}
+    larger = UniAnimateUNet(**{**known, **changes})
+    state = network.state_dict(keep_vars=True)
+    try:
+        _, unknown = larger.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{changes} change the shape of the network: {error}") from error
+    if unknown:
+        raise ValueError(f"{changes} take parts away from the network, as {unknown[0]}")
+    larger.set_empty_text(network.empty_text)
+    weight = next(network.parameters())
+    nn.Module.to(larger, weight.device, weight.dtype)
+    return larger.train(network.training)
+
+
+def added_parts(network: UniAnimateUNet, larger: UniAnimateUNet) -> list[str]:
+    """Names of the parameters that `larger` has and `network` has not."""
+    known = dict(network.named_parameters())
+    return [name for name, _ in larger.named_parameters() if name not in known]
