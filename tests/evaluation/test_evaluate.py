@@ -153,7 +153,11 @@ def test_kept_videos_are_judged_alike(task, judge, tmp_path):
     keeper = VideoKeeper(tmp_path / "kept")
     found = judged(replace(task, keeper=keeper))
     folder = keeper.path("student, 2 steps", "x").parent
-    assert sorted(path.name for path in folder.iterdir()) == ["00000.mp4", "00001.mp4", "00002.mp4"]
+    assert sorted(path.name for path in folder.glob("*.mp4")) == [
+        "00000.mp4",
+        "00001.mp4",
+        "00002.mp4",
+    ]
     again = judged(replace(task, makers=[FolderMaker(folder)], pairs=()))
     for name, score in again.rows[0].scores.items():
         if name != "seam":
