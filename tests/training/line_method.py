@@ -34,6 +34,9 @@ class LineMethod:
     def after_step(self) -> None:
         ema_update(self.target, self.trainable, decay=0.9)
 
+    def other_networks(self) -> list[nn.Module]:
+        return [self.target]
+
     def extra_state(self) -> dict[str, Tensor]:
         return {f"target.{name}": value for name, value in self.target.state_dict().items()}
 

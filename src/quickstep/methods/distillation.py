@@ -56,6 +56,13 @@ class Distillation(PlainMethod):
         self.ledger = Ledger(checkpointing=bool(getattr(student, "gradient_checkpointing", False)))
         teacher.network.eval().requires_grad_(False)
 
+    def other_networks(self) -> list[nn.Module]:
+        """The teacher, and the target network where that is neither it nor the student."""
+        target = getattr(self, "target", None)
+        known = (self.trainable, self.teacher.network)
+        more = [target] if isinstance(target, nn.Module) and target not in known else []
+        return [self.teacher.network, *more]
+
     @property
     def teacher_rows(self) -> int:
         """Rows of the teacher's batch for each clip: guidance runs both branches in one."""

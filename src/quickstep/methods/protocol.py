@@ -1,6 +1,6 @@
 """What the training loop asks of a method, and of the data it learns from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -43,6 +43,10 @@ class Method(Protocol):
         """Called once after each optimiser step; moves a target network, for instance."""
         ...
 
+    def other_networks(self) -> Sequence[nn.Module]:
+        """The networks that are asked but not trained: a teacher, a target."""
+        ...
+
     def extra_state(self) -> dict[str, Tensor]:
         """What a resumed run needs beside the weights of `trainable`; a target network's, say."""
         ...
@@ -61,6 +65,10 @@ class PlainMethod:
 
     def after_step(self) -> None:
         """Nothing moves."""
+
+    def other_networks(self) -> Sequence[nn.Module]:
+        """There are none."""
+        return ()
 
     def extra_state(self) -> dict[str, Tensor]:
         """Nothing to keep."""

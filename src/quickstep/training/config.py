@@ -44,6 +44,10 @@ class TrainConfig:
     channels_last: bool = False
     """Keep 4-D weights channels last, which suits convolutions on most machines."""
 
+    sharding: Literal["none", "fsdp2"] = "none"
+    """`fsdp2` spreads the weights of all networks over the ranks. Previews, which one rank draws,
+    must be off then, and `method.skip_target` false: all ranks run the networks together."""
+
     num_threads: int = 0
     """CPU threads of torch; 0 leaves them as they are. Sums round differently with the number."""
 
@@ -87,6 +91,8 @@ class TrainConfig:
         self._expect(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1")
         self._expect(self.precision in ("fp32", "bf16"), "precision", "fp32 or bf16")
         self._expect(self.optimizer in ("adamw", "adam"), "optimizer", "adamw or adam")
+        together = self.sharding == "none" or self.preview_every == 0
+        self._expect(together, "preview_every", "0 with sharding fsdp2")
         betas_fit = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         self._expect(betas_fit, "betas", "two numbers, at least 0 and below 1")
         without_effect = self.optimizer == "adam" and self.weight_decay > 0
@@ -99,7 +105,7 @@ class TrainConfig:
 
 FREE_ON_RESUME = frozenset(
     {
-        *("num_steps", "decay_fraction", "num_threads", "channels_last", "prefetch"),
+        *("num_steps", "decay_fraction", "num_threads", "channels_last", "prefetch", "sharding"),
         *("checkpoint_minutes", "checkpoint_every", "keep_checkpoints"),
         *("log_every", "preview_every", "max_minutes"),
     }

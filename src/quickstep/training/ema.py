@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quickstep.networks.averaging import average_tensors
+from quickstep.training.sharding import spread_like
 
 
 class Ema:
@@ -74,7 +75,7 @@ class Ema:
             odd = sorted(average.keys() ^ self.average.keys())
             raise ValueError(f"the saved average is of another network: only one has {odd[0]}")
         for name, tensor in average.items():
-            self.average[name].copy_(tensor)
+            self.average[name].copy_(spread_like(tensor, self.average[name]))
         self.num_updates = num_updates
 
 

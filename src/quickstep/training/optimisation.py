@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from quickstep.training.config import TrainConfig
+from quickstep.training.sharding import spread_like
 
 
 def step_rate(step: int, *, config: TrainConfig) -> float:
@@ -64,11 +66,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
 
     The fused step walks through parameter, gradient and averages side by side in memory, so an
     average saved from a parameter of another layout (channels last) would meet the wrong numbers.
+    Where weights are sharded, each rank keeps its part.
     """
     optimizer.load_state_dict(dict(state))
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
-            if value.shape == parameter.shape and value.stride() != parameter.stride():
+            if value.shape == parameter.shape and isinstance(parameter, DTensor):
+                values[name] = spread_like(value, parameter)
+            elif value.shape == parameter.shape and value.stride() != parameter.stride():
                 values[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 

@@ -38,6 +38,7 @@ from quickstep.training.prefetch import batches_ahead
 from quickstep.training.progress import Progress
 from quickstep.training.ranks import Ranks
 from quickstep.training.record import Log, Preview, describe_run, open_run
+from quickstep.training.sharding import shard, whole, whole_state, whole_tensors
 from quickstep.training.stopping import StopRequest
 
 __all__ = ["DivergenceError", "TrainConfig", "TrainResult", "train"]
@@ -140,16 +141,19 @@ class _Run:
         self.stop = stop
         if config.channels_last:
             _channels_last(self.module)
-        self.parameters = trained_parameters(self.module)
-        self.device = self.parameters[0].device
+        self.device = trained_parameters(self.module)[0].device
         self.ranks = Ranks(self.device)
-        self.optimizer = build_optimizer(self.parameters, config=config)
         self.ema: Ema | None = None
         self.step = 0
         self.loss = float("nan")
         self.numbers = _Means()
         self.earlier_seconds = 0.0
         self.started = self.saved_at = time.monotonic()
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the weights are spread over the ranks, which averages their gradients, too."""
+        return self.config.sharding != "none"
 
     @property
     def seconds(self) -> float:
@@ -169,12 +173,18 @@ class _Run:
         if checkpoint is not None:
             self.module.load_state_dict(checkpoint.weights)
             self.method.load_extra_state(checkpoint.extra)
-            load_optimizer(self.optimizer, checkpoint.optimizer)
             self.step = checkpoint.step
             self.earlier_seconds = checkpoint.counts["seconds"]
         elif self.ranks.count > 1:
             self.ranks.share(self.module.state_dict())
             self.method.load_extra_state(self.ranks.share(self.method.extra_state()))
+        if self.is_sharded:
+            networks = (self.module, *self.method.other_networks())
+            shard(networks, device=self.device, count=self.ranks.count)
+        self.parameters = trained_parameters(self.module)
+        self.optimizer = build_optimizer(self.parameters, config=self.config)
+        if checkpoint is not None:
+            load_optimizer(self.optimizer, checkpoint.optimizer)
         if self.config.ema_decay > 0:
             self.ema = Ema(self.module, decay=self.config.ema_decay)
             if checkpoint is not None:
@@ -229,13 +239,14 @@ class _Run:
             value = self.micro_batch_loss(index, batch)
             (value * share).backward()
             total += value.detach() * share
-        self.ranks.average_gradients(self.parameters)
+        if not self.is_sharded:
+            self.ranks.average_gradients(self.parameters)
         norm = gradient_norm(self.parameters)
-        self.check_finite(self.ranks.mean(total), norm)
+        self.check_finite(self.ranks.mean(total), whole(norm))
         rate = step_rate(self.step, config=self.config)
         clip = self.config.clip_norm
         optimizer_step(self.optimizer, self.parameters, norm=norm, clip=clip, rate=rate)
-        self.numbers.add({"gradient_norm": norm})
+        self.numbers.add({"gradient_norm": whole(norm)})
         self.step += 1
         self.method.after_step()
         if self.ema is not None:
@@ -330,10 +341,10 @@ class _Run:
         """Writes a checkpoint on the first rank."""
         checkpoint = Checkpoint(
             step=self.step,
-            weights=self.module.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            ema={} if self.ema is None else self.ema.average,
-            extra=self.method.extra_state(),
+            weights=whole_tensors(self.module.state_dict()),
+            optimizer=whole_state(self.optimizer.state_dict()),
+            ema={} if self.ema is None else whole_tensors(self.ema.average),
+            extra=whole_tensors(self.method.extra_state()),
             counts={
                 "ema_updates": 0 if self.ema is None else self.ema.num_updates,
                 "seconds": self.seconds,
