@@ -42,12 +42,13 @@ def test_a_model_is_run_as_its_users_run_it(animator, sample):
     assert (made.frames == expected.frames).all()
     assert made.num_evaluations == 2
     assert set(made.timings) == {"conditions", "denoise", "decode"}
-    assert maker.settings() | {"times": 0} == {
+    assert maker.settings() | {"times": 0, "code": ""} == {
         "kind": "model",
         "model": "student",
         "digest": "d",
         "steps": 2,
         "times": 0,
+        "code": "",
         "sampler": "segment",
         "guidance": 1.0,
         "seed": 5,

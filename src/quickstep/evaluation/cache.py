@@ -82,7 +82,10 @@ class RowStore:
             return None
         try:
             kept = json.loads(path.read_text())
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            with (
+                path.with_suffix(".npz").open("rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 features = {name: arrays[name] for name in arrays.files}
             timings = json.loads(path.with_suffix(".timings").read_text())
         except (OSError, ValueError, EOFError, BadZipFile) as error:
