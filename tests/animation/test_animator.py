@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from quickstep import Animator
 from quickstep.animation.driving import read_driving
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.video import write_video
+from quickstep.networks.unianimate.extension import extended
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,19 @@ def test_a_picture_dances(student, picture, dance):
     assert animation.num_evaluations == 2
     assert set(animation.timings) == {"load", "conditions", "denoise", "decode"}
     assert animation.skeletons.any()
+
+
+def test_a_student_that_is_told_its_edge_takes_one_step(student, picture, dance):
+    """One step over two segments, window by window, with no warning of blur."""
+    network = extended(copy.deepcopy(student.model.network), told_edge=True)
+    torch.nn.init.normal_(network.edge_embed[-1].weight, std=0.5)
+    settings = replace(student.settings, told_edge=True, steps_allowed=())
+    told = Animator(replace(student.model, network=network, settings=settings))
+    animation = told(picture, dance(6), num_inference_steps=1)
+    with pytest.warns(UserWarning, match="blurs|trained for"):
+        plain = student(picture, dance(6), num_inference_steps=1)
+    assert animation.num_evaluations == plain.num_evaluations
+    assert (animation.frames != plain.frames).any()
 
 
 def test_one_seed_is_one_video(student, picture, dance):

@@ -27,8 +27,13 @@ class Halving(nn.Module):
 
 
 @pytest.fixture
-def denoiser():
-    return Denoiser(Halving(), Schedule.scaled_linear().with_zero_terminal_snr(), "clean")
+def schedule():
+    return Schedule.scaled_linear().with_zero_terminal_snr()
+
+
+@pytest.fixture
+def denoiser(schedule):
+    return Denoiser(Halving(), schedule, "clean")
 
 
 def student(**changes) -> Settings:
@@ -71,6 +76,28 @@ def test_perflow_takes_a_step_for_every_segment(denoiser):
     many = sampling_times(student(), 6, sampler="perflow")
     assert [t for t in many if t > 499] == [999, 879, 739, 619]
     assert [t for t in many if t <= 499] == [499, 239]
+
+
+def test_a_student_that_is_told_its_edge_leaves_segments_out(schedule):
+    """Told, fewer steps than segments jump from edge to edge, and nothing warns."""
+    heard = []
+
+    class Told(Halving):
+        def tell_edge(self, features, edge):
+            heard.append(edge.tolist())
+            return features
+
+    def jumps(num_steps, **changes):
+        network = Told()
+        heard.clear()
+        settings = student(told_edge=True, **changes)
+        drawn(Denoiser(network, schedule, "clean"), settings=settings, num_steps=num_steps)
+        return [(t, *edge) for t, edge in zip(network.times, heard, strict=True)]
+
+    assert jumps(1) == [(999, -1, -1)]
+    assert jumps(2) == [(999, 499, 499), (499, -1, -1)]
+    assert jumps(3, segments=2) == [(999, 499, 499), (759, 499, 499), (499, -1, -1)]
+    assert jumps(4)[0] == (999, 739, 739)
 
 
 def test_a_start_from_the_reference(denoiser):
