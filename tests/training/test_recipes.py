@@ -6,9 +6,14 @@ import pytest
 import torch
 
 from quickstep.animation.plan import make_plan
+from quickstep.apps.cli import main
 from quickstep.config import digest
+from quickstep.data.dancer_folders import write_dancer_clips
+from quickstep.data.folder_sets import FolderData
+from quickstep.data.prepared import DancerData
 from quickstep.methods.presets import PRESETS
-from quickstep.networks.folder import load_model
+from quickstep.networks.adapters import Adapted
+from quickstep.networks.folder import ModelError, load_model, save_model
 from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
@@ -26,6 +31,7 @@ TOY = {
     "train.prefetch": "0",
     "train.log_every": "1",
 }
+ADAPTER = {"adapter.rank": "2", "adapter.alpha": "2"}
 MIX = {"clips.lengths": "2,4", "clips.clips": "2,1", "clips.shares": "1,1"}
 SHAPE = {"network.width": "32", "network.multipliers": "1,1", "network.attn_scales": "1.0"}
 
@@ -92,12 +98,205 @@ def test_every_baseline_ends_in_a_student_that_runs(runs, method):
     assert (runs / name / "previews" / "000002.png").is_file()
 
 
+def test_the_full_size_recipe_distils_real_clips(runs, tmp_path):
+    write_dancer_clips(tmp_path / "clips", num_clips=2, num_frames=5, size=32, seed=9)
+    changes = {
+        **TOY,
+        **MIX,
+        "teacher": "unianimate_lab",
+        "data.folder": str(tmp_path / "clips"),
+        "data.num_frames": "4",
+        "data.size": "32,32",
+        "data.cell": "4",
+        "train.sharding": "none",
+    }
+    run_recipe("dancelcm_tiktok", overrides=changes, run_folder=runs / "dancelcm_tiktok")
+    student = load_model(runs / "dancelcm_tiktok")
+    assert student.settings.recipe == "dancelcm_tiktok"
+    again = recipe_of_run("dancelcm_tiktok", runs / "dancelcm_tiktok")
+    assert isinstance(again.data, FolderData)
+    with pytest.raises(ValueError, match="several ranks: launch with torchrun"):
+        run_recipe(
+            "dancelcm_tiktok",
+            overrides={**changes, "train.sharding": "fsdp2"},
+            run_folder=runs / "alone",
+        )
+
+
+def test_the_full_size_recipes_are_the_papers():
+    for name in ("dancelcm_tiktok", "dancelcm_ubc"):
+        recipe = find_recipe(name)
+        assert isinstance(recipe, StudentRecipe)
+        assert recipe.data.size == (512, 768)
+        assert recipe.clips.lengths == (16, 32)
+        assert (recipe.train.optimizer, recipe.train.learning_rate) == ("adam", 2e-5)
+        method = recipe.method
+        assert (method.num_segments, method.motion_weight, method.auxiliary_weight) == (2, 0.5, 0.1)
+        assert not method.skip_target
+
+
 def test_an_exported_student_has_no_auxiliary_head(runs):
     trained = read_checkpoint(latest_checkpoint(runs / "dancelcm_lab")).weights
     exported = load_model(runs / "dancelcm_lab").network.state_dict()
     heads = [key for key in trained if key.startswith("auxiliary.")]
     assert heads
     assert {key.removeprefix("network.") for key in trained if key not in heads} == set(exported)
+
+
+@pytest.fixture(scope="module")
+def accelerator(runs):
+    """The adapter recipe, on the same teacher."""
+    name = "dancelcm-adapter_lab"
+    run_recipe(name, overrides=changes("dancelcm") | ADAPTER, run_folder=runs / name)
+    return runs / name
+
+
+def drawn(model, *, num_steps=4):
+    """Latents of a model that is told next to nothing."""
+    denoiser = Denoiser(model.network, model.schedule, model.settings.parametrisation)
+    channels = model.network.config.in_channels
+    conditions = UniAnimateConditions(
+        image=torch.ones(1, 1, 16), reference=torch.ones(1, channels, 8, 8)
+    )
+    with torch.no_grad():
+        return draw_latents(
+            denoiser,
+            model.network.encode(conditions, num_frames=3),
+            settings=model.settings,
+            shape=(1, 3, channels, 8, 8),
+            num_steps=num_steps,
+            generator=torch.Generator().manual_seed(0),
+        )
+
+
+def test_an_accelerator_is_small_and_runs_on_its_teacher(runs, accelerator):
+    folder = accelerator / "model"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        *("README.md", "model_index.json", "quickstep.json", "unet/config.json"),
+        "pytorch_lora_weights.safetensors",
+    }
+    apart, fused = load_model(accelerator, fuse=False), load_model(accelerator)
+    teacher = load_model(runs / "unianimate_lab")
+    assert isinstance(apart.network, Adapted)
+    assert (apart.settings.method, apart.settings.role) == ("dancelcm", "student")
+    assert apart.settings.teacher == str((runs / "unianimate_lab" / "model").resolve())
+    assert (fused.settings.teacher, fused.settings.teacher_digest) == ("", "")
+    torch.testing.assert_close(drawn(fused), drawn(apart), atol=1e-5, rtol=1e-5)
+    assert not torch.equal(drawn(fused), drawn(teacher))
+    for key, value in teacher.network.state_dict().items():
+        assert torch.equal(apart.network.base.state_dict()[key], value)
+    for key, value in teacher.vae.state_dict().items():
+        assert torch.equal(fused.vae.state_dict()[key], value)
+
+
+def test_an_adapters_checkpoint_holds_what_it_learns(runs, accelerator):
+    small = read_checkpoint(latest_checkpoint(accelerator))
+    assert all(name.startswith(("network.adapter.", "auxiliary.")) for name in small.weights)
+    assert small.weights.keys() == small.ema.keys() == small.extra.keys()
+    moved = [name for name, value in small.weights.items() if "lora_B" in name and value.any()]
+    assert moved
+
+
+def test_an_interrupted_adapter_goes_on_to_the_same_bits(runs, accelerator):
+    name = "dancelcm-adapter_lab"
+    folder = runs / f"{name}-again"
+    fields = changes("dancelcm") | ADAPTER
+    # The same schedule of rates, stopped after one step.
+    first = fields | {"train.num_steps": "1", "train.decay_fraction": "0"}
+    whole = fields | {"train.decay_fraction": "0"}
+    run_recipe(name, overrides=first | {"train.preview_every": "0"}, run_folder=folder)
+    run_recipe(name, overrides=whole, run_folder=folder, resume=True)
+    other = runs / f"{name}-whole"
+    run_recipe(name, overrides=whole, run_folder=other)
+    again, once = (read_checkpoint(latest_checkpoint(place)) for place in (folder, other))
+    for part in ("weights", "ema", "extra"):
+        for key, value in getattr(once, part).items():
+            assert torch.equal(getattr(again, part)[key], value), (part, key)
+
+
+def test_another_teacher_is_refused(runs, accelerator, tmp_path):
+    moved = load_model(runs / "unianimate_lab")
+    with torch.no_grad():
+        moved.network.out[-1].bias.add_(1.0)
+    parts = {"unet": moved.network, "vae": moved.vae, "image_encoder": moved.image_encoder}
+    save_model(tmp_path / "other", parts=parts, settings=moved.settings, card="")
+    with pytest.raises(ModelError, match="was made for a teacher with the weights") as caught:
+        load_model(accelerator, teacher=tmp_path / "other")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="is an accelerator and needs its teacher: unknown model"):
+        load_model(accelerator, teacher="nobody")
+    with pytest.raises(ModelError, match="is no accelerator"):
+        load_model(runs / "dancelcm_lab", teacher=runs / "unianimate_lab")
+
+
+def test_an_accelerator_is_handed_on_small_or_fused(runs, accelerator, tmp_path):
+    assert main(["export", str(runs / "unianimate_lab"), str(tmp_path / "half")]) == 0
+    small, whole = tmp_path / "small", tmp_path / "whole"
+    teacher = str(tmp_path / "half")
+    assert main(["export", str(accelerator), str(small), "--teacher", teacher]) == 0
+    assert main(["export", str(accelerator), str(whole), "--fuse", "--no-half"]) == 0
+    assert load_model(small).settings.recipe == "dancelcm-adapter_lab"
+    assert load_model(small, fuse=False).settings.teacher == teacher
+    full = load_model(whole)
+    assert torch.equal(drawn(full), drawn(load_model(accelerator)))
+    torch.testing.assert_close(drawn(load_model(small)), drawn(full), atol=0.05, rtol=0.05)
+
+
+def test_perflow_takes_an_adapter_too(runs):
+    name = "perflow_lab"
+    folder = runs / "perflow_adapter"
+    fields = changes("perflow") | {"form": "adapter", "adapter.rank": "2"}
+    run_recipe(name, overrides=fields, run_folder=folder)
+    assert isinstance(load_model(folder, fuse=False).network, Adapted)
+
+
+def test_settings_of_an_adapter_without_one_are_refused(runs):
+    with pytest.raises(ValueError, match="adapter has no effect with form='full'"):
+        run_recipe(
+            "dancelcm_lab",
+            overrides=changes("dancelcm") | {"adapter.rank": "2"},
+            run_folder=runs / "nothing",
+        )
+    with pytest.raises(ValueError, match="train.sharding must be none with form='adapter'"):
+        run_recipe(
+            "dancelcm-adapter_lab",
+            overrides=changes("dancelcm") | {"train.sharding": "fsdp2", "train.preview_every": "0"},
+            run_folder=runs / "nothing",
+        )
+    with pytest.raises(ValueError, match="an adapter starts from its teacher alone"):
+        run_recipe(
+            "dancelcm-adapter_lab",
+            overrides=changes("dancelcm"),
+            init=runs / "dancelcm_lab",
+            run_folder=runs / "nothing",
+        )
+
+
+@pytest.mark.parametrize("form", ["full", "adapter"])
+def test_a_told_student_takes_one_step_over_two_segments(runs, form):
+    name, folder = "dancelcm-told_lab", runs / f"told_{form}"
+    fields = changes("dancelcm") | ({} if form == "full" else ADAPTER | {"form": "adapter"})
+    run_recipe(name, overrides=fields, run_folder=folder)
+    model = load_model(folder)
+    assert model.settings.told_edge and model.settings.segments == 2
+    assert (folder / "model" / "quickstep_extras.safetensors").is_file() is (form == "adapter")
+    assert model.network.edge_embed[-1].weight.any()
+    plan = make_plan(model.settings, num_steps=1)
+    assert plan.times == (999,)
+    assert drawn(model, num_steps=1).isfinite().all()  # warnings are errors
+    with pytest.warns(UserWarning, match="blurs"):
+        drawn(load_model(runs / "dancelcm_lab"), num_steps=1)
+    torch.testing.assert_close(
+        drawn(model), drawn(load_model(folder, fuse=False)), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_told_student_can_start_from_one_that_is_not(runs):
+    folder = runs / "told_from"
+    fields = changes("dancelcm") | {"train.num_steps": "1"} | {"train.preview_every": "0"}
+    run_recipe("dancelcm-told_lab", overrides=fields, init=runs / "dancelcm_lab", run_folder=folder)
+    assert load_model(folder).settings.told_edge
 
 
 def test_methods_are_compared_at_equal_compute():
@@ -172,5 +371,6 @@ def test_unknown_names_are_answered_with_the_known(tmp_path):
 def test_recipes_say_what_they_are(name):
     recipe = find_recipe(name)
     assert recipe is RECIPES[name]
-    assert recipe.data.first_seed + recipe.data.num_clips <= 1_000_000
+    if isinstance(recipe.data, DancerData):
+        assert recipe.data.first_seed + recipe.data.num_clips <= 1_000_000
     assert len(digest(recipe)) == 12

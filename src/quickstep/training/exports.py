@@ -104,5 +104,14 @@ def _card(name: str, settings: Settings) -> str:
         f"{settings.frames} frames at {settings.fps:g} fps; no picture of a real person.\n"
         f"- Steps: {steps}; best {settings.steps_best}. Sampler `{settings.sampler}`, "
         f"guidance {settings.guidance:g}.\n"
-        f"- Licence: {settings.licence}.\n"
+        f"- Licence: {settings.licence}.\n" + _accelerator_lines(settings)
+    )
+
+
+def _accelerator_lines(settings: Settings) -> str:
+    if not settings.teacher:
+        return ""
+    return (
+        f"- An accelerator: it runs on its teacher `{settings.teacher}` (weights "
+        f"`{settings.teacher_digest}`), which must be there.\n"
     )

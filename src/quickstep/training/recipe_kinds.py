@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quickstep.data.feature_batches import PeopleData
+from quickstep.data.folder_sets import FolderData
 from quickstep.data.prepared import DancerData
 from quickstep.diffusion.sampling import Sampler
 from quickstep.methods.consistency import ConsistencyConfig
@@ -12,7 +13,11 @@ from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.features import FeatureConfig
 from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.reconstruction import ReconstructionConfig
+from quickstep.networks.adapters import AdapterConfig
 from quickstep.training.config import TrainConfig
+
+Form = Literal["full", "adapter"]
+"""What of a student learns: all its weights, or low-rank matrices beside its teacher's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ class TeacherRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentRecipe:
-    """Distils a teacher into a few-step student of the same shape.
+    """Distils a teacher into a few-step student.
 
     Attributes:
         data: the clips.
@@ -136,16 +141,23 @@ class StudentRecipe:
         sampler: how the student is run unless another sampler is asked for.
         steps_allowed: numbers of steps the student is meant for.
         steps_best: the number used unless another is asked for.
+        form: what learns: a ``full`` copy of the teacher's network, or an ``adapter`` on it, which
+            is small and is put on the teacher to run.
+        adapter: size and place of the adapter.
+        gradient_checkpointing: compute the student's activations twice instead of keeping them.
         train: the loop.
     """
 
-    data: DancerData
+    data: DancerData | FolderData
     teacher: str
     clips: ClipMix = ClipMix()
     method: ConsistencyConfig = ConsistencyConfig()
     sampler: Sampler = "segment"
     steps_allowed: tuple[int, ...] = (1, 2, 4, 8)
     steps_best: int = 4
+    form: Form = "full"
+    adapter: AdapterConfig = AdapterConfig()
+    gradient_checkpointing: bool = False
     train: TrainConfig
 
 
@@ -153,13 +165,16 @@ class StudentRecipe:
 class PeRFlowRecipe:
     """Straightens a teacher into a few-step student; the fields are `StudentRecipe`'s."""
 
-    data: DancerData
+    data: DancerData | FolderData
     teacher: str
     clips: ClipMix = ClipMix()
     method: PeRFlowConfig = PeRFlowConfig()
     sampler: Sampler = "perflow"
     steps_allowed: tuple[int, ...] = (4, 8)
     steps_best: int = 4
+    form: Form = "full"
+    adapter: AdapterConfig = AdapterConfig()
+    gradient_checkpointing: bool = False
     train: TrainConfig
 
 

@@ -1,7 +1,8 @@
 """Named recipes: each a full config that says what it makes, of what, and how long.
 
-A recipe's name is ``<what>_<data>``. ``dancer`` recipes make the shipped models (128 px, 16
-frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat with several seeds.
+A recipe's name is ``<what>_<data>``, or ``<what>-<variant>_<data>``. ``dancer`` recipes make the
+shipped models (128 px, 16 frames); ``lab`` recipes are small enough (64 px, 8 frames) to repeat
+with several seeds; the others are at the papers' own size.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,9 @@ from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.presets import PRESETS
+from quickstep.networks.adapters import AdapterConfig
 from quickstep.training.config import TrainConfig
+from quickstep.training.full_size import FULL_SIZE
 from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
     ClipMix,
@@ -100,6 +103,8 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             ),
         ),
         **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
+        f"dancelcm-adapter_{name}": _adapter(name, sizes),
+        f"dancelcm-told_{name}": _told(name, sizes),
     }
 
 
@@ -135,6 +140,25 @@ def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
     return StudentRecipe(method=config, **common)
 
 
+def _adapter(name: str, sizes: _Sizes) -> StudentRecipe:
+    """DanceLCM as an accelerator: the same method, the same steps, low-rank weights.
+
+    Rank 64 is the literature's for networks five times as wide (LCM-LoRA, Luo et al. 2023).
+    """
+    full = _student("dancelcm", name, sizes)
+    assert isinstance(full, StudentRecipe)
+    train = replace(full.train, learning_rate=1e-4)
+    adapter = AdapterConfig(rank=16, alpha=16.0)
+    return replace(full, form="adapter", adapter=adapter, train=train)
+
+
+def _told(name: str, sizes: _Sizes) -> StudentRecipe:
+    """DanceLCM's student told its edge, now and then a lower one: one step is exact, too."""
+    full = _student("dancelcm", name, sizes)
+    assert isinstance(full, StudentRecipe)
+    return replace(full, method=replace(full.method, edge="lower", tell_edge=True))
+
+
 def _full_cost(config: ConsistencyConfig | PeRFlowConfig) -> float:
     """Evaluations a clip and step, a skipped target counted: what each method's paper spends."""
     if isinstance(config, ConsistencyConfig):
@@ -162,6 +186,7 @@ RECIPES: dict[str, Recipe] = {
     **_recipes("dancer", _DANCER),
     **_recipes("lab", _LAB),
     "features_dancer": _FEATURES,
+    **FULL_SIZE,
 }
 """All recipes by name."""
 

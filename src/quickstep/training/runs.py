@@ -9,7 +9,6 @@ Everything lives under one folder (``runs`` unless told otherwise)::
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +20,8 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.config import digest, from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
-from quickstep.data.dancer.seeds import VALIDATION_START
-from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
+from quickstep.data.folder_sets import FolderData
+from quickstep.data.prepared import DancerData, PreparedSet, Report
 from quickstep.methods.contrast import Contrast
 from quickstep.methods.denoising import Denoising
 from quickstep.methods.protocol import Batches, Method
@@ -36,7 +35,7 @@ from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.networks.unianimate.extension import extended
 from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
-from quickstep.training.exports import encoders_digest, export_run
+from quickstep.training.exports import export_run
 from quickstep.training.feature_runs import feature_learning
 from quickstep.training.previews import preview_clips, preview_pictures
 from quickstep.training.ranks import Ranks
@@ -51,6 +50,7 @@ from quickstep.training.recipe_kinds import (
     TeacherRecipe,
 )
 from quickstep.training.recipes import find_recipe
+from quickstep.training.run_data import RunData, unseen_data
 from quickstep.training.student_previews import StudentPreview
 from quickstep.training.student_runs import student_method, student_network, student_settings
 from quickstep.training.trainer import TrainResult, train
@@ -144,7 +144,7 @@ class _Run:
         self.init = init
         self.device = torch.device(device)
         self.ranks = Ranks(self.device)
-        self.report = report
+        self.data = RunData(self.home, ranks=self.ranks, device=self.device, report=report)
         self.network: nn.Module
         self.parts: dict[str, Any] = {}
         self.settings: Settings | None = None
@@ -181,27 +181,9 @@ class _Run:
                 name=self.name,
             )
 
-        pictures = self.rendered(self.recipe.data)
+        pictures = self.data.rendered(self.recipe.data)
         self.ranks.on_first(write)
         return path
-
-    def rendered(self, data: DancerData) -> PreparedSet:
-        """The rendered clips of ``data``, made now by the first rank if they are not there yet."""
-        folder = self.home / "data" / f"dancer-{digest(data)}"
-
-        def prepare() -> PreparedSet:
-            return prepare_dancer(folder, data, device=self.device, report=self.report)
-
-        self.ranks.on_first(prepare)
-        return prepare()
-
-    def validation(self, data: DancerData) -> PreparedSet:
-        """A few clips of persons that training never sees."""
-        return self.rendered(_unseen(data))
-
-    def unseen(self, data: DancerData) -> PreparedSet:
-        """The clips of `validation`, encoded."""
-        return self._encoded(_unseen(data))
 
     def _autoencoder(self, recipe: AutoencoderRecipe) -> tuple[Method, Batches, Any]:
         network = small_autoencoder(
@@ -215,10 +197,9 @@ class _Run:
             network.encoder.requires_grad_(False)
             network.quant_conv.requires_grad_(False)  # type: ignore[union-attr]
         batches = PictureBatches(
-            self.rendered(recipe.data), recipe.batch_size, recipe.train.seed, crop=recipe.crop
+            self.data.rendered(recipe.data), recipe.batch_size, recipe.train.seed, crop=recipe.crop
         )
-        unseen = self.validation(recipe.data)
-
+        unseen = self.data.rendered(_unseen(recipe.data))
         preview = partial(preview_pictures, self.folder, autoencoder=network, prepared=unseen)
         return Reconstruction(network, recipe.method), batches, preview
 
@@ -232,7 +213,9 @@ class _Run:
         )
         nn.Module.to(network, self.device)
         self.network = self._started(network, part="image_encoder")
-        batches = PersonBatches(self.rendered(recipe.data), recipe.batch_size, recipe.train.seed)
+        batches = PersonBatches(
+            self.data.rendered(recipe.data), recipe.batch_size, recipe.train.seed
+        )
         return Contrast(network, recipe.method), batches, None
 
     def _teacher(self, recipe: TeacherRecipe) -> tuple[Method, Batches, Any]:
@@ -260,6 +243,9 @@ class _Run:
         student = self._started(student_network(recipe, teacher), part="unet")
         method = student_method(recipe, student=student, teacher=teacher, settings=self.settings)
         self.network = method.trainable
+        unseen = unseen_data(recipe.data)
+        if unseen is None or recipe.train.preview_every == 0:
+            return method, self._clips(recipe), None
         preview = StudentPreview(
             self.folder,
             student=method.trainable,
@@ -269,15 +255,15 @@ class _Run:
             segments=method.segments,
             guidance=method.guidance,
             vae=teacher.vae,
-            prepared=self.unseen(recipe.data),
+            prepared=self._encoded(unseen),
         )
         return method, self._clips(recipe), preview
 
     def _features(self, recipe: FeatureRecipe) -> tuple[Method, Batches, Any]:
         method, batches = feature_learning(
             recipe,
-            dances=self.rendered(recipe.data),
-            people=self.rendered(recipe.people),
+            dances=self.data.rendered(recipe.data),
+            people=self.data.rendered(recipe.people),
             init=self.init,
             device=self.device,
         )
@@ -292,7 +278,7 @@ class _Run:
             network=network,
             vae=self.parts["vae"],
             settings=self.settings,
-            prepared=self.unseen(recipe.data),
+            prepared=self._encoded(_unseen(recipe.data)),
         )
 
     def _clips(self, recipe: TeacherRecipe | DistillationRecipe) -> ClipBatches:
@@ -305,20 +291,8 @@ class _Run:
             seed=recipe.train.seed,
         )
 
-    def _encoded(self, data: DancerData) -> PreparedSet:
-        prepared = self.rendered(data)
-        vae, image_encoder = self.parts["vae"], self.parts["image_encoder"]
-        self.ranks.on_first(
-            lambda: encode_set(
-                prepared,
-                vae=vae,
-                image_encoder=image_encoder,
-                encoders=encoders_digest(vae, image_encoder),
-                device=self.device,
-                report=self.report,
-            )
-        )
-        return prepared
+    def _encoded(self, data: DancerData | FolderData) -> PreparedSet:
+        return self.data.encoded(data, **self.parts)
 
     def _encoders(self, recipe: TeacherRecipe) -> tuple[AutoencoderKL, Any]:
         vae_folder, encoder_folder = (self.home / name / "model" for name in recipe.encoders)
@@ -355,7 +329,9 @@ class _Run:
 
 
 def _unseen(data: DancerData) -> DancerData:
-    return replace(data, num_clips=64, first_seed=VALIDATION_START)
+    unseen = unseen_data(data)
+    assert isinstance(unseen, DancerData)
+    return unseen
 
 
 def unianimate_network(

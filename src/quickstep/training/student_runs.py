@@ -2,27 +2,53 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 from torch import nn
 
 from quickstep.config import digest
 from quickstep.methods.consistency import Consistency
 from quickstep.methods.perflow import PeRFlow
+from quickstep.networks.accelerator import network_digest
+from quickstep.networks.adapters import Adapted, AdapterConfig, with_adapter
 from quickstep.networks.folder import Model, Settings
 from quickstep.networks.heads import WithAuxiliaryHead
 from quickstep.networks.unianimate import UniAnimateUNet
+from quickstep.networks.unianimate.extension import added_parts, extended
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import conditions_of
-from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe
+from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
 
 
-def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNet:
-    """A trainable copy of the teacher's network, in float32."""
-    return copy.deepcopy(teacher.network).float().requires_grad_(True)
+def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNet | Adapted:
+    """A student that answers as the teacher until it is trained.
+
+    It is a copy of the teacher's network in float32, or an adapter on that network itself.
+
+    Raises:
+        ValueError: settings of an adapter for a full student, targets that are not there, or an
+            adapter on weights that shall be spread over ranks.
+    """
+    told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
+    if recipe.form == "adapter":
+        if recipe.train.sharding != "none":
+            raise ValueError("train.sharding must be none with form='adapter': its base is shared")
+        base = extended(teacher.network, told_edge=told)
+        return with_adapter(base, recipe.adapter, new=added_parts(teacher.network, base))
+    if recipe.adapter != AdapterConfig():
+        raise ValueError(f"adapter has no effect with form='full': got {recipe.adapter}")
+    network = extended(copy.deepcopy(teacher.network).float(), told_edge=told)
+    if recipe.gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+    return network.requires_grad_(True)
 
 
 def student_method(
-    recipe: DistillationRecipe, *, student: UniAnimateUNet, teacher: Model, settings: Settings
+    recipe: DistillationRecipe,
+    *,
+    student: UniAnimateUNet | Adapted,
+    teacher: Model,
+    settings: Settings,
 ) -> Consistency | PeRFlow:
     """The recipe's method; its `trainable` may hold more than the student that is exported.
 
@@ -40,11 +66,14 @@ def student_method(
 
 
 def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> Settings:
-    """How the exported student is to be run, and what made it."""
-    return replace(
+    """How the exported student is to be run, and what made it.
+
+    The method is the recipe's name without its variant: ``dancelcm-adapter_lab`` is DanceLCM.
+    """
+    settings = replace(
         teacher.settings,
         role="student",
-        method=name.rpartition("_")[0] or name,
+        method=(name.rpartition("_")[0] or name).partition("-")[0],
         sampler=recipe.sampler,
         steps_allowed=recipe.steps_allowed,
         steps_best=recipe.steps_best,
@@ -53,5 +82,19 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
         segments=recipe.method.num_segments,
         anchor=recipe.method.anchor,
         recipe=name,
+        told_edge=isinstance(recipe, StudentRecipe) and recipe.method.tell_edge,
         recipe_digest=digest(recipe),
     )
+    if recipe.form == "full":
+        return settings
+    return replace(
+        settings,
+        teacher=_lasting_name(teacher.name),
+        teacher_digest=network_digest(teacher.network),
+        encoders_of="",
+    )
+
+
+def _lasting_name(name: str) -> str:
+    """A model's name as it holds in any folder of this machine."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name

@@ -1,0 +1,74 @@
+"""The prepared sets of runs: made by the first rank when they are not there, shared by all."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from transformers import CLIPVisionModelWithProjection
+
+from quickstep.config import digest
+from quickstep.data.dancer.seeds import VALIDATION_START
+from quickstep.data.folder_sets import FolderData, prepare_folders
+from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
+from quickstep.training.exports import encoders_digest
+from quickstep.training.ranks import Ranks
+
+NUM_UNSEEN = 64
+
+
+class RunData:
+    """Prepares what runs learn from, under ``<home>/data``.
+
+    Args:
+        home: folder of the runs.
+        ranks: the processes of the run.
+        device: where clips are rendered and encoded.
+        report: progress.
+    """
+
+    def __init__(
+        self, home: Path, *, ranks: Ranks, device: torch.device, report: Report | None
+    ) -> None:
+        self.home, self.ranks, self.device, self.report = home, ranks, device, report
+
+    def rendered(self, data: DancerData | FolderData) -> PreparedSet:
+        """The clips of ``data``, rendered or cut, and drawn."""
+        kind = "dancer" if isinstance(data, DancerData) else "folders"
+        folder = self.home / "data" / f"{kind}-{digest(data)}"
+
+        def prepare() -> PreparedSet:
+            if isinstance(data, FolderData):
+                return prepare_folders(folder, data, report=self.report)
+            return prepare_dancer(folder, data, device=self.device, report=self.report)
+
+        self.ranks.on_first(prepare)
+        return prepare()
+
+    def encoded(
+        self,
+        data: DancerData | FolderData,
+        *,
+        vae: AutoencoderKL,
+        image_encoder: CLIPVisionModelWithProjection,
+    ) -> PreparedSet:
+        """The same with their latents and image embeddings."""
+        prepared = self.rendered(data)
+        self.ranks.on_first(
+            lambda: encode_set(
+                prepared,
+                vae=vae,
+                image_encoder=image_encoder,
+                encoders=encoders_digest(vae, image_encoder),
+                device=self.device,
+                report=self.report,
+            )
+        )
+        return prepared
+
+
+def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None:
+    """A few clips of persons that training never sees; None where none are known."""
+    if isinstance(data, DancerData):
+        return replace(data, num_clips=NUM_UNSEEN, first_seed=VALIDATION_START)
+    return replace(data, folder=data.unseen, unseen="") if data.unseen else None
