@@ -238,6 +238,7 @@ def test_an_accelerator_is_handed_on_small_or_fused(runs, accelerator, tmp_path)
     assert main(["export", str(accelerator), str(whole), "--fuse", "--no-half"]) == 0
     assert load_model(small).settings.recipe == "dancelcm-adapter_lab"
     assert load_model(small, fuse=False).settings.teacher == teacher
+    assert f"its teacher `{teacher}`" in load_model(small).card
     full = load_model(whole)
     assert torch.equal(drawn(full), drawn(load_model(accelerator)))
     torch.testing.assert_close(drawn(load_model(small)), drawn(full), atol=0.05, rtol=0.05)

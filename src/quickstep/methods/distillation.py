@@ -28,7 +28,7 @@ class Distillation(PlainMethod):
     """Base of methods with a frozen teacher and a student that is trained.
 
     Args:
-        student: the network to train.
+        student: the network to train: a whole one, or an adapted one, whose base is the teacher's.
         teacher: the teacher; its network is frozen and put in evaluation mode.
         segments: the times the student trains on.
         guidance: g of the teacher.

@@ -112,6 +112,6 @@ def _accelerator_lines(settings: Settings) -> str:
     if not settings.teacher:
         return ""
     return (
-        f"- An accelerator: it runs on its teacher `{settings.teacher}` (weights "
-        f"`{settings.teacher_digest}`), which must be there.\n"
+        f"- Trained as an accelerator: low-rank weights for its teacher `{settings.teacher}` "
+        f"(digest of its weights: `{settings.teacher_digest}`).\n"
     )

@@ -11,7 +11,7 @@ from quickstep.methods.consistency import Consistency
 from quickstep.methods.perflow import PeRFlow
 from quickstep.networks.accelerator import network_digest
 from quickstep.networks.adapters import Adapted, AdapterConfig, with_adapter
-from quickstep.networks.folder import Model, Settings
+from quickstep.networks.folder import Model, Settings, built_in_models
 from quickstep.networks.heads import WithAuxiliaryHead
 from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.networks.unianimate.extension import added_parts, extended
@@ -97,4 +97,5 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
 
 def _lasting_name(name: str) -> str:
     """A model's name as it holds in any folder of this machine."""
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() and name not in built_in_models() else name
