@@ -248,6 +248,7 @@ def test_perflow_takes_an_adapter_too(runs):
     name = "perflow_lab"
     folder = runs / "perflow_adapter"
     fields = changes("perflow") | {"form": "adapter", "adapter.rank": "2"}
+    fields |= {"gradient_checkpointing": "true"}
     run_recipe(name, overrides=fields, run_folder=folder)
     assert isinstance(load_model(folder, fuse=False).network, Adapted)
 

@@ -41,8 +41,21 @@ def _dancelcm(folder: str) -> StudentRecipe:
     )
 
 
+def _adapter(folder: str) -> StudentRecipe:
+    """The same as an accelerator, of rank 64: one set of weights, which every rank holds whole."""
+    full = _dancelcm(folder)
+    return replace(
+        full,
+        form="adapter",
+        method=replace(full.method, skip_target=True),
+        train=replace(full.train, learning_rate=1e-4, sharding="none"),
+    )
+
+
 FULL_SIZE: dict[str, StudentRecipe] = {
     "dancelcm_tiktok": _dancelcm("data/tiktok"),
     "dancelcm_ubc": _dancelcm("data/ubc"),
+    "dancelcm-adapter_tiktok": _adapter("data/tiktok"),
+    "dancelcm-adapter_ubc": _adapter("data/ubc"),
 }
 """By name."""

@@ -34,13 +34,15 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNe
         if recipe.train.sharding != "none":
             raise ValueError("train.sharding must be none with form='adapter': its base is shared")
         base = extended(teacher.network, told_edge=told)
-        return with_adapter(base, recipe.adapter, new=added_parts(teacher.network, base))
-    if recipe.adapter != AdapterConfig():
+        student = with_adapter(base, recipe.adapter, new=added_parts(teacher.network, base))
+    elif recipe.adapter != AdapterConfig():
         raise ValueError(f"adapter has no effect with form='full': got {recipe.adapter}")
-    network = extended(copy.deepcopy(teacher.network).float(), told_edge=told)
+    else:
+        student = extended(copy.deepcopy(teacher.network).float(), told_edge=told)
+        student.requires_grad_(True)
     if recipe.gradient_checkpointing:
-        network.enable_gradient_checkpointing()
-    return network.requires_grad_(True)
+        student.enable_gradient_checkpointing()
+    return student
 
 
 def student_method(
