@@ -123,6 +123,27 @@ def test_the_full_size_recipe_distils_real_clips(runs, tmp_path):
         )
 
 
+@pytest.mark.slow
+def test_the_documented_command_distils_on_sharded_ranks(runs, tmp_path, run_script, monkeypatch):
+    write_dancer_clips(tmp_path / "clips", num_clips=2, num_frames=5, size=32, seed=9)
+    changes = {
+        **MIX,
+        "data.folder": str(tmp_path / "clips"),
+        "data.num_frames": "4",
+        "data.size": "32,32",
+        "data.cell": "4",
+        "teacher": str(runs / "unianimate_lab" / "model"),
+        "train.num_steps": "2",
+    }
+    monkeypatch.chdir(tmp_path)
+    run_script(
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "quickstep", "distill", "dancelcm_tiktok", "--device", "cpu"),
+        *(word for name, value in changes.items() for word in ("--set", f"{name}={value}")),
+    )
+    assert load_model(tmp_path / "runs" / "dancelcm_tiktok").settings.role == "student"
+
+
 def test_the_full_size_recipes_are_the_papers():
     for name in ("dancelcm_tiktok", "dancelcm_ubc"):
         recipe = find_recipe(name)

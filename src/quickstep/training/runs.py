@@ -100,7 +100,12 @@ def run_recipe(
         recipe=name,
         settings={key: value for key, value in to_dict(recipe).items() if key != "train"},
     )
-    run.export()
+    if recipe.train.sharding != "none":
+        # This run's networks are in pieces; fresh ones take the whole weights.
+        del run, method
+        export_recipe(name, run_folder=folder)
+    else:
+        run.export()
     return result
 
 
