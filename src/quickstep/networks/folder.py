@@ -159,7 +159,8 @@ def load_model(
     network = _load_part(_NETWORKS[settings.family], base / "unet", exact)
     _load_empty_text(network, base)
     if settings.teacher:
-        network = _accelerated(network, folder, settings, fuse=fuse).to(dtype)
+        network = _accelerated(network, folder, settings, fuse=fuse)
+        nn.Module.to(network, dtype)  # diffusers' own warns of every change of type
         settings = replace(settings, teacher="", teacher_digest="") if fuse else settings
     encoders_of = read_settings(base).encoders_of
     home = find_model(encoders_of) if encoders_of else base
