@@ -64,3 +64,21 @@ def test_unknown_field_is_named():
 def test_digest_follows_the_content():
     assert digest(Outer()) == digest(Outer())
     assert digest(Outer()) != digest(Outer(name="y"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    low: int = 0
+    high: int = 1
+
+    def __post_init__(self):
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+
+
+def test_changes_that_fit_together_are_made_together():
+    for names in (("low", "high"), ("high", "low")):
+        values = {"low": "5", "high": "6"}
+        assert with_changes(Pair(), {name: values[name] for name in names}) == Pair(5, 6)
+    with pytest.raises(ValueError, match="low must be below high"):
+        with_changes(Pair(), {"low": "5"})

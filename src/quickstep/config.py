@@ -76,9 +76,7 @@ def with_changes(config: Config, changes: Mapping[str, str]) -> Config:
         >>> with_changes(Run(), {"num_steps": "200"})
         Run(num_steps=200)
     """
-    for path, text in changes.items():
-        config = _with_change(config, path.split("."), text, path)
-    return config
+    return _with_changes(config, {tuple(path.split(".")): text for path, text in changes.items()})
 
 
 def digest(config: Any) -> str:
@@ -87,20 +85,29 @@ def digest(config: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _with_change(config: Any, path: list[str], text: str, full: str) -> Any:
+def _with_changes(config: Any, changes: Mapping[tuple[str, ...], str], above: str = "") -> Any:
+    """All changes at once: a config is never made with half of them, which it might refuse."""
+    hints = typing.get_type_hints(type(config))
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys(path[0] for path in changes):
+        full = f"{above}{name}"
+        _expect_field(config, name, full)
+        below = {path[1:]: text for path, text in changes.items() if path[0] == name}
+        if () in below:
+            values[name] = _parse(below.pop(()), hints[name], full)
+        if below:
+            current = values.get(name, getattr(config, name))
+            if not dataclasses.is_dataclass(current):
+                raise ValueError(f"{full!r}: {name} of {type(config).__name__} has no fields")
+            values[name] = _with_changes(current, below, f"{full}.")
+    return dataclasses.replace(config, **values)
+
+
+def _expect_field(config: Any, name: str, full: str) -> None:
     fields = {field.name for field in dataclasses.fields(config)}
-    name = path[0]
     if name not in fields:
         known = ", ".join(sorted(fields))
         raise ValueError(f"no field {full!r} in {type(config).__name__}: its fields are {known}")
-    current = getattr(config, name)
-    if len(path) > 1:
-        if not dataclasses.is_dataclass(current):
-            raise ValueError(f"{full!r}: {name} of {type(config).__name__} has no fields")
-        value = _with_change(current, path[1:], text, full)
-    else:
-        value = _parse(text, typing.get_type_hints(type(config))[name], full)
-    return dataclasses.replace(config, **{name: value})
 
 
 def _parse(text: str, hint: Any, full: str) -> Any:

@@ -13,7 +13,7 @@ from quickstep.data.folder_sets import FolderData
 from quickstep.data.prepared import DancerData
 from quickstep.methods.presets import PRESETS
 from quickstep.networks.adapters import Adapted
-from quickstep.networks.folder import ModelError, load_model, save_model
+from quickstep.networks.folder import ModelError, ScheduleSettings, load_model, save_model
 from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
@@ -142,6 +142,52 @@ def test_the_documented_command_distils_on_sharded_ranks(runs, tmp_path, run_scr
         *(word for name, value in changes.items() for word in ("--set", f"{name}={value}")),
     )
     assert load_model(tmp_path / "runs" / "dancelcm_tiktok").settings.role == "student"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method.lambda_1": "1"}, "no field 'method.lambda_1' in ConsistencyConfig"),
+        ({"method.num_segments": "60"}, "count must be between 1 and the grid's 50"),
+        ({"method.skip": "30"}, "must divide num_timesteps=1000: got skip=30"),
+        ({"method.guidance": "0.5"}, "guidance must be at least 1"),
+        ({"method.edge": "lower"}, "tell_edge must be true with edge='lower'"),
+        ({"train.sharding": "fsdp2", "train.preview_every": "0"}, "skip_target must be false"),
+        ({"form": "adapter", "train.sharding": "fsdp2"}, "preview_every must be 0"),
+        ({"teacher": "nobody"}, "unknown model 'nobody'"),
+    ],
+)
+def test_what_no_distillation_could_follow_is_one_line(runs, tmp_path, changes, message):
+    folder = runs / "refused"
+    with pytest.raises(ValueError, match=message) as caught:
+        run_recipe("dancelcm_lab", overrides={**CLIPS, **TOY, **MIX, **changes}, run_folder=folder)
+    assert "\n" not in str(caught.value)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parametrisation": "epsilon"}, "predicts epsilon on a schedule with zero terminal SNR"),
+        ({"schedule": ScheduleSettings(num_timesteps=500)}, "500: they must be alike"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_one_line(runs, settings, message):
+    teacher = load_model(runs / "unianimate_lab")
+    odd = replace(teacher, settings=replace(teacher.settings, **settings))
+    save_model(
+        runs / "odd" / "model",
+        parts={"unet": odd.network, "vae": odd.vae, "image_encoder": odd.image_encoder},
+        settings=odd.settings,
+        card="",
+    )
+    with pytest.raises(ValueError, match=message):
+        run_recipe(
+            "dancelcm_lab",
+            overrides={**changes("dancelcm"), "teacher": "odd"},
+            run_folder=runs / "refused",
+        )
+    assert not (runs / "refused").exists()
 
 
 def test_the_full_size_recipes_are_the_papers():

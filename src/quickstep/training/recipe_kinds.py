@@ -160,6 +160,14 @@ class StudentRecipe:
     gradient_checkpointing: bool = False
     train: TrainConfig
 
+    def __post_init__(self):
+        """Refuses ranks that would wait for each other for ever."""
+        if self.train.sharding != "none" and self.method.skip_target:
+            raise ValueError(
+                f"method.skip_target must be false with train.sharding={self.train.sharding!r}: "
+                "all ranks ask the target together"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class PeRFlowRecipe:
