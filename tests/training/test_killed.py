@@ -1,3 +1,8 @@
+"""A run killed at any moment goes on to the same bits (invariant 28): weights, averages, optimiser.
+
+Noise and times of a micro-batch depend on its number alone, so no generator has a state to lose.
+"""
+
 from pathlib import Path
 
 from test_trainer import assert_same_bits
