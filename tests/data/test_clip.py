@@ -16,11 +16,13 @@ from quickstep.data.clip import (
     ClipInfo,
     read_clip,
     read_clip_info,
+    reference_face,
     write_clip,
 )
 from quickstep.data.dancer import DancerSeeds, render_clip
 from quickstep.data.dancer_folders import clip_of_dancer, write_dancer_clips
 from quickstep.data.dancer_poses import dancer_poses, detected
+from quickstep.data.faces import dancer_face
 from quickstep.data.video import read_video
 
 FILES = {
@@ -170,6 +172,11 @@ def test_dancers_become_clip_folders(tmp_path: Path):
     for name in ("part", "mask"):
         np.testing.assert_array_equal(getattr(read, name), getattr(clip, name))
     assert read.info.seeds["motion"] == 41
+    assert read.reference_face is not None
+    known = reference_face(folders[1] / "reference.png")
+    assert known is not None and np.array_equal(known.picture, read.reference_face)
+    exact = dancer_face(DancerSeeds.of(41), size=32).crop(16).astype(int)
+    assert np.abs(known.crop(16) - exact).mean() < 1
     error = float(np.mean((read.frames.astype(float) - clip.frames) ** 2))
     assert 10 * np.log10(255**2 / error) > 40
     with pytest.raises(ClipError, match="out: the folder is not empty"):
@@ -198,3 +205,18 @@ def test_a_dancers_poses_keep_all_that_is_seen():
     poses, truth = dancer_poses(dancer), dancer.visible.numpy()
     assert poses.visible[:, :23][truth[:, :23]].mean() == 1
     assert set(np.unique(poses.scores)) <= {0.0, 0.5, 1.0}
+
+
+def test_the_face_is_known_by_its_folder(tmp_path: Path, clip: Clip):
+    info = replace(clip.info, reference_face_box=[10.0, 5.0, 20.0, 17.0])
+    write_clip(tmp_path / "one", replace(clip, info=info))
+    face = reference_face(tmp_path / "one" / "reference.png")
+    assert face is not None and face.box == (10.0, 5.0, 20.0, 17.0)
+    np.testing.assert_array_equal(face.picture, clip.reference)
+    info = replace(clip.info, reference_face_box=[-30.0, 5.0, -20.0, 17.0])
+    write_clip(tmp_path / "moved", replace(clip, info=info))
+    write_clip(tmp_path / "none", clip)
+    for folder in ("moved", "none"):
+        assert reference_face(tmp_path / folder / "reference.png") is None
+    assert reference_face(tmp_path / "one" / "other.png") is None
+    assert reference_face(tmp_path / "reference.png") is None

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from quickstep.data.faces import PreparedFaces
 from quickstep.data.prepared import PreparedSet, pictures_to_video
 from quickstep.losses.motion import moving_cells
 
@@ -104,6 +105,8 @@ class ClipBatches:
         seed: which order of batches.
         any_reference: chance that the reference is another frame of the dance instead of the
             prepared one; it gives more pairs from the same clips.
+        faces: the faces of the set, for networks that are told them.
+        face_drop: chance that a clip is given as one without a face.
     """
 
     prepared: PreparedSet
@@ -112,6 +115,8 @@ class ClipBatches:
     shares: tuple[float, ...] = (0.5, 0.3, 0.2)
     seed: int = 0
     any_reference: float = 0.5
+    faces: PreparedFaces | None = None
+    face_drop: float = 0.0
 
     def __post_init__(self):
         if not len(self.lengths) == len(self.clips) == len(self.shares) > 0:
@@ -140,19 +145,24 @@ class ClipBatches:
             moments.append(1 + start + stride * np.arange(num_frames))
             other = rng.random() < self.any_reference
             references.append(int(rng.integers(1, available + 1)) if other else 0)
-        return self.clips_at(rows, np.stack(moments), np.asarray(references))
+        batch = self.clips_at(rows, np.stack(moments), np.asarray(references))
+        if self.faces is not None:
+            batch["face_found"] &= torch.from_numpy(rng.random(len(rows)) >= self.face_drop)
+        return batch
 
-    def clips_at(self, rows: np.ndarray, moments: np.ndarray, references: np.ndarray):
+    def clips_at(
+        self, rows: np.ndarray, moments: np.ndarray, references: np.ndarray
+    ) -> dict[str, Tensor]:
         """The batch of given clips (``rows``), frames (b f) and reference frames (b).
 
         It holds ``latents``, ``reference``, ``picture``, ``pose``, ``reference_pose``,
         ``image``, ``person``, and ``motion``, the cells that move from one of these frames to
-        the next.
+        the next; with ``faces`` also ``face`` and ``face_found``.
         """
         prepared, across = self.prepared, rows[:, None]
         frames = torch.from_numpy(prepared.frames[across, moments])
         cell = frames.shape[2] // prepared.person.shape[2]
-        return {
+        batch = {
             "latents": torch.from_numpy(prepared.latents[across, moments]).float(),
             "reference": torch.from_numpy(prepared.latents[rows, references]).float(),
             "picture": torch.from_numpy(prepared.frames[rows, references]),
@@ -162,6 +172,10 @@ class ClipBatches:
             "person": torch.from_numpy(prepared.person[across, moments]).float().div(255),
             "motion": moving_cells(frames, cell=cell).float(),
         }
+        if self.faces is not None:
+            batch["face"] = torch.from_numpy(self.faces.features[rows]).float()
+            batch["face_found"] = torch.from_numpy(self.faces.found[rows])
+        return batch
 
 
 def cropped(

@@ -5,6 +5,7 @@ file                     content
 =======================  =====================================================================
 ``video.mp4``            the frames, colour at full resolution, 40 dB or better
 ``reference.png``        the same person at another moment
+``reference_face.png``   its face as sharp as a larger picture has it, when known
 ``skeletons.npz``        keypoints of the frames
 ``reference_skeleton``   keypoints of the reference (``.npz``)
 ``body.npz``             the body as a mesh, when known
@@ -30,12 +31,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from quickstep.conditions.drawing import draw_skeletons
+from quickstep.conditions.face_picture import FacePicture
 from quickstep.conditions.skeleton import Poses
 from quickstep.data import maps
 from quickstep.data.image import read_image, write_image
 from quickstep.data.video import read_video, write_video
 
 REFERENCE_POSE = "reference_skeleton.npz"
+REFERENCE_FACE = "reference_face.png"
 VIDEO_CRF = 6
 MAPS = ("dwpose", "depth", "normal", "semantic_map", "mask")
 
@@ -81,6 +84,7 @@ class ClipInfo:
         seeds: what a made clip was made from.
         face_box: x0, y0, x1, y1 in pixels, for each frame.
         reference_face_box: the same for the reference.
+        face_picture_box: the same in the pixels of ``reference_face.png``.
         depth_range: metres of grey 255 and of grey 1 in the depth map.
         licence: under which the clip may be used.
     """
@@ -96,6 +100,7 @@ class ClipInfo:
     seeds: Mapping[str, int | str] = field(default_factory=dict)
     face_box: list[list[float]] = field(default_factory=list)
     reference_face_box: list[float] = field(default_factory=list)
+    face_picture_box: list[float] = field(default_factory=list)
     depth_range: tuple[float, float] = (0.0, 1.0)
     licence: str = "unknown"
 
@@ -105,11 +110,12 @@ class Clip:
     """A clip in memory, plain arrays. What is not known is None.
 
     Attributes:
-        info: `face_box` and `depth_range` are kept there.
+        info: face boxes and `depth_range` are kept there.
         frames: the video.
         reference: the person at another moment.
         poses: of the frames.
         reference_pose: of the reference, one frame.
+        reference_face: a part of the reference rendered larger, with its face.
         depth: metres, infinite where nothing is.
         normal: unit length, OpenCV axes, zero where nothing is.
         part: 0 off the body, else 1 + SMPL's joint.
@@ -122,6 +128,7 @@ class Clip:
     reference: UInt8[np.ndarray, "H W 3"]
     poses: Poses
     reference_pose: Poses
+    reference_face: UInt8[np.ndarray, "S S 3"] | None = None
     depth: Float[np.ndarray, "f H W"] | None = None
     normal: Float[np.ndarray, "f H W 3"] | None = None
     part: UInt8[np.ndarray, "f H W"] | None = None
@@ -176,6 +183,7 @@ def read_clip(folder: str | Path, *, with_maps: bool = True) -> Clip:
         reference=read_image(folder / "reference.png"),
         poses=Poses.read(folder / "skeletons.npz"),
         reference_pose=Poses.read(folder / REFERENCE_POSE),
+        reference_face=read_image(face) if (face := folder / REFERENCE_FACE).is_file() else None,
         **(_read_maps(folder, info) if with_maps else {}),
     )
     _check(folder, clip)
@@ -207,6 +215,28 @@ def read_clip_info(folder: str | Path) -> ClipInfo:
         raise ClipError(f"{path}: {error}") from error
 
 
+def reference_face(image: Path) -> FacePicture | None:
+    """The face in a clip folder's ``reference.png``, where the folder knows it; its finest picture.
+
+    None for any other picture, and for a reference whose face is not in the picture.
+
+    Raises:
+        ValueError: a file of the folder cannot be read.
+    """
+    if image.name != "reference.png" or not image.with_name("clip.json").is_file():
+        return None
+    info = read_clip_info(image.parent)
+    large = image.with_name(REFERENCE_FACE)
+    path, box = image, info.reference_face_box
+    if info.face_picture_box and large.is_file():
+        path, box = large, info.face_picture_box
+    if not box:
+        return None
+    x0, y0, x1, y1 = box
+    face = FacePicture(read_image(path), (x0, y0, x1, y1))
+    return face if face.is_inside else None
+
+
 def _check(folder: Path, clip: Clip) -> None:
     size = (clip.frames.shape[2], clip.frames.shape[1])
     lengths = {"clip.json": clip.info.num_frames, "skeletons": len(clip.poses)}
@@ -228,6 +258,8 @@ def _write_files(folder: Path, clip: Clip) -> None:
     fps = Fraction(clip.info.fps).limit_denominator(100_000)
     write_video(folder / "video.mp4", clip.frames, fps=fps, crf=VIDEO_CRF, full_colour=True)
     write_image(folder / "reference.png", clip.reference)
+    if clip.reference_face is not None:
+        write_image(folder / REFERENCE_FACE, clip.reference_face)
     clip.poses.write(folder / "skeletons.npz")
     clip.reference_pose.write(folder / REFERENCE_POSE)
     info = asdict(clip.info)

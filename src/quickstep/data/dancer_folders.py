@@ -20,6 +20,7 @@ from quickstep.data.clip import (
 )
 from quickstep.data.dancer import DancerClip, DancerSeeds, render_clip
 from quickstep.data.dancer_poses import dancer_poses, dancer_reference_pose
+from quickstep.data.faces import dancer_face
 from quickstep.data.image import write_image
 
 SHEET_CLIPS = 8
@@ -103,6 +104,7 @@ def clip_of_dancer(dancer: DancerClip) -> Clip:
     """A rendered clip as plain arrays, its truth complete."""
     side, seeds = dancer.size, dancer.seeds
     mesh = dancer.mesh()
+    face = dancer_face(seeds, size=side, preset=dancer.preset)
     info = ClipInfo(
         fps=float(dancer.fps),
         size=(side, side),
@@ -119,6 +121,7 @@ def clip_of_dancer(dancer: DancerClip) -> Clip:
         },
         face_box=dancer.face_box.cpu().double().round(decimals=2).tolist(),
         reference_face_box=dancer.reference_face_box.cpu().double().round(decimals=2).tolist(),
+        face_picture_box=[round(each, 2) for each in face.box],
         licence=LICENCE,
     )
     return Clip(
@@ -127,6 +130,7 @@ def clip_of_dancer(dancer: DancerClip) -> Clip:
         reference=dancer.reference_rgb.cpu().numpy(),
         poses=dancer_poses(dancer),
         reference_pose=dancer_reference_pose(dancer),
+        reference_face=face.picture,
         depth=dancer.depth.cpu().numpy(),
         normal=dancer.normal.cpu().numpy(),
         part=dancer.part.cpu().numpy(),

@@ -18,7 +18,8 @@ def unianimate_conditions(
     Args:
         batch: ``reference`` latents (b c h w), ``pose`` pictures (b f H W 3, uint8),
             ``reference_pose`` (b H W 3, uint8) and the reference's image embedding ``image``
-            (b 1 d); ``picture`` (b H W 3, uint8) too, if the reference is told everywhere.
+            (b 1 d); ``picture`` (b H W 3, uint8) too, if the reference is told everywhere. Of
+            clips with faces ``face`` and ``face_found``, which a teacher does not look at.
         reference_everywhere: see `quickstep.networks.folder.Settings`.
     """
     picture = pose_pictures(batch["picture"])[:, None] if reference_everywhere else None
@@ -28,6 +29,8 @@ def unianimate_conditions(
         pose=pose_pictures(batch["pose"]),
         reference_pose=pose_pictures(batch["reference_pose"]),
         first_frame=picture,
+        face=batch.get("face"),
+        face_found=batch.get("face_found"),
     )
 
 

@@ -8,6 +8,7 @@ spheres themselves), written for rays whose z is 1, so that ray length and depth
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +28,18 @@ _NEAR = 0.2
 def chosen(values: Tensor, index: Tensor) -> Tensor:
     """`values[..., index]`, ten times as fast on a CPU as indexing."""
     return values.index_select(-1, index)
+
+
+class Window(NamedTuple):
+    """A square part of a picture, in pixels of the whole: all that is rendered."""
+
+    left: int
+    top: int
+    side: int
+
+    def finer(self, times: int) -> "Window":
+        """The same part of a picture of `times` as many pixels a side."""
+        return Window(*(times * part for part in self))
 
 
 @dataclass(frozen=True)
@@ -106,10 +119,11 @@ class Hits:
     """What the samples that see something see, in the order of samples.
 
     Attributes:
-        sample: moment * side**2 + row * side + column.
+        sample: moment * w**2 + row * w + column in a window of w samples a side.
         solid: flat index into the cones.
         depth: metres along the camera's z.
-        side: samples across the picture.
+        side: samples across the whole picture.
+        window: the part of it that was looked at.
         depth_map: depth of every sample, infinite where nothing is seen.
     """
 
@@ -117,12 +131,17 @@ class Hits:
     solid: Int[Tensor, " h"]
     depth: Float[Tensor, " h"]
     side: int
-    depth_map: Float[Tensor, "m side side"]
+    window: Window
+    depth_map: Float[Tensor, "m w w"]
 
 
-def first_hits(cones: Cones, *, side: int) -> Hits:
-    """The first solid that each of side x side samples (pixel centres of that grid) sees."""
-    row_solid, row, first, count = _row_spans(cones, side=side)
+def first_hits(cones: Cones, *, side: int, window: Window | None = None) -> Hits:
+    """The first solid that each of side x side samples (pixel centres of that grid) sees.
+
+    With a `window` only its samples look; they see what they would see in the whole picture.
+    """
+    window = window or Window(0, 0, side)
+    row_solid, row, first, count = _row_spans(cones, side=side, window=window)
     entry = torch.repeat_interleave(torch.arange(len(row), device=row.device), count)
     starts = torch.cumsum(count, 0) - count
     column = torch.arange(len(entry), device=row.device) - chosen(starts - first, entry)
@@ -132,24 +151,26 @@ def first_hits(cones: Cones, *, side: int) -> Hits:
     found = torch.nonzero(depth < torch.inf)[:, 0]
     entry, column, depth = chosen(entry, found), chosen(column, found), chosen(depth, found)
     moment = row_solid // cones.solids
-    sample = chosen((moment * side + row) * side, entry) + column
+    wide = window.side
+    sample = chosen((moment * wide + row - window.top) * wide, entry) + column - window.left
     kind = chosen(row_solid - moment * cones.solids, entry)
     key = (depth.view(torch.int32).long() << 32) | kind
-    best = torch.full((cones.moments * side * side,), _NOTHING, device=key.device)
+    best = torch.full((cones.moments * wide * wide,), _NOTHING, device=key.device)
     best.scatter_reduce_(0, sample, key, "amin")
     depth_map = (best >> 32).to(torch.int32).view(torch.float32)
     seen = torch.nonzero(depth_map < torch.inf)[:, 0]
     kind = chosen(best, seen) & 0xFFFFFFFF
     return Hits(
         sample=seen,
-        solid=seen // (side * side) * cones.solids + kind,
+        solid=seen // (wide * wide) * cones.solids + kind,
         depth=chosen(depth_map, seen),
         side=side,
-        depth_map=depth_map.view(cones.moments, side, side),
+        window=window,
+        depth_map=depth_map.view(cones.moments, wide, wide),
     )
 
 
-def _row_spans(cones: Cones, *, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _row_spans(cones: Cones, *, side: int, window: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Rows of samples that a solid may cover: solid, row, first column, number of columns.
 
     The outline is bounded by a few discs along the axis, a little larger so that together they
@@ -169,8 +190,9 @@ def _row_spans(cones: Cones, *, side: int) -> tuple[Tensor, Tensor, Tensor, Tens
     disc_x = centre[0, 0] + (centre[1, 0] - centre[0, 0]) * share
     disc_y = centre[0, 1] + (centre[1, 1] - centre[0, 1]) * share
     # rows whose centre (row + 0.5) lies inside
-    top = ((disc_y - discs).amin(0) - 0.5).ceil().clamp(0, side).long()
-    bottom = ((disc_y + discs).amax(0) - 0.5).floor().clamp(-1, side - 1).long()
+    low, high = window.top, window.top + window.side
+    top = ((disc_y - discs).amin(0) - 0.5).ceil().clamp(low, high).long()
+    bottom = ((disc_y + discs).amax(0) - 0.5).floor().clamp(low - 1, high - 1).long()
     there = (cones.start_radius > _LEAST_RADIUS) & (ends[:, 2].amin(0) > _NEAR)
     rows = torch.where(there, (bottom - top + 1).clamp(min=0), 0)
     solid = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), rows)
@@ -183,8 +205,9 @@ def _row_spans(cones: Cones, *, side: int) -> tuple[Tensor, Tensor, Tensor, Tens
     half = torch.sqrt(half.clamp(min=0))
     left = torch.where(inside, disc_x - half, torch.inf).amin(0)
     right = torch.where(inside, disc_x + half, -torch.inf).amax(0)
-    first = (left - 0.5).ceil().clamp(0, side).long()
-    last = (right - 0.5).floor().clamp(-1, side - 1).long()
+    low, high = window.left, window.left + window.side
+    first = (left - 0.5).ceil().clamp(low, high).long()
+    last = (right - 0.5).floor().clamp(low - 1, high - 1).long()
     count = (last - first + 1).clamp(min=0)
     keep = torch.nonzero(count > 0)[:, 0]
     return chosen(solid, keep), chosen(row, keep), chosen(first, keep), chosen(count, keep)
@@ -243,10 +266,10 @@ def surface_at(cones: Cones, hits: Hits) -> tuple[Tensor, Tensor]:
         The hit in the solid's own axes, unstretched, metres (3, h); and the outward normal in
         camera axes, unit length (3, h).
     """
-    side, solid = hits.side, hits.solid
+    side, solid, window = hits.side, hits.solid, hits.window
     focal = chosen(cones.focal, solid) * side
-    column = (hits.sample % side).float() + (0.5 - 0.5 * side)
-    row = (hits.sample // side % side).float() + (0.5 - 0.5 * side)
+    column = (hits.sample % window.side + window.left).float() + (0.5 - 0.5 * side)
+    row = (hits.sample // window.side % window.side + window.top).float() + (0.5 - 0.5 * side)
     base = chosen(cones.base, solid)
     x = column / focal * hits.depth - base[0]
     y = row / focal * hits.depth - base[1]

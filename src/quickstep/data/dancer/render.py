@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from quickstep.data.dancer.rays import Cones, chosen, first_hits, surface_at
+from quickstep.data.dancer.rays import Cones, Window, chosen, first_hits, surface_at
 from quickstep.data.dancer.shading import Looks, shade
 
 SUPERSAMPLING = 2
@@ -50,11 +50,17 @@ def render_pictures(
     *,
     background: Float[Tensor, "c H W 3"],
     shadow: Float[Tensor, "m H W"] | None = None,
+    part: tuple[int, Window] | None = None,
 ) -> Picture:
-    """Pictures of every moment, antialiased, before their clip's background."""
+    """Pictures of every moment, antialiased, before their clip's background.
+
+    With a `part`, the whole picture's side in pixels and a window of it, background and shadow
+    are of that window, and so are the pictures.
+    """
     size = background.shape[1]
+    whole, window = part or (size, Window(0, 0, size))
+    hits = first_hits(cones, side=SUPERSAMPLING * whole, window=window.finer(SUPERSAMPLING))
     side = SUPERSAMPLING * size
-    hits = first_hits(cones, side=side)
     colour = shade(cones, hits, looks)
     fine = torch.zeros((4, cones.moments * side * side), device=colour.device)
     fine[:3].index_copy_(1, hits.sample, colour)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quickstep.data.dancer.camera import Camera
 from quickstep.data.dancer.presets import Preset
+from quickstep.data.dancer.rays import Window
 from quickstep.data.dancer.seeds import stream
 
 MAX_OBJECTS = 8
@@ -129,17 +130,20 @@ class SceneTensors:
         return cls({name: gather(name) for name in names}, lines.to(device), most)
 
 
-def paint_background(scenes: SceneTensors, *, size: int) -> Float[Tensor, "b H W 3"]:
-    """The rooms without the person, at `size` pixels a side, colours in [0, 1]."""
+def paint_background(
+    scenes: SceneTensors, *, size: int, window: Window | None = None
+) -> Float[Tensor, "b H W 3"]:
+    """The rooms without the person, at `size` pixels a side or a window of that, in [0, 1]."""
     device = scenes.floor_line.device
+    left, top, side = window or Window(0, 0, size)
     ticks = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size
-    x, y = ticks[None, None, :], ticks[None, :, None]
+    x, y = ticks[None, None, left : left + side], ticks[None, top : top + side, None]
     get = scenes.fields
     wall = get["wall"][:, None, None, :, :]
     line = scenes.floor_line[:, None, None]
     down = (y / line.clamp(min=0.3)).clamp(0, 1)[..., None]
     image = wall[..., 0, :] * (1 - down) + wall[..., 1, :] * down
-    image = image.expand(-1, size, size, -1)
+    image = image.expand(-1, side, side, -1)
     image = _wall_pattern(image, get, x=x, y=y)
     for index in range(scenes.num_objects):
         image = _object(image, get["objects"][:, index, :, None, None], x=x, y=y)

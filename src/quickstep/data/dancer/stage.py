@@ -10,7 +10,7 @@ from torch import Tensor
 from quickstep.data.dancer.face_paint import face_row
 from quickstep.data.dancer.garments import paint_table
 from quickstep.data.dancer.performance import Performance
-from quickstep.data.dancer.rays import Cones, cones_of
+from quickstep.data.dancer.rays import Cones, Window, cones_of
 from quickstep.data.dancer.scene import SceneTensors, paint_background
 from quickstep.data.dancer.shading import Looks
 
@@ -52,20 +52,23 @@ class Stage:
             last=torch.arange(len(self.last), device=self.last.device),
         )
 
-    def background(self, *, size: int) -> Float[Tensor, "c H W 3"]:
-        """Every clip's empty room, antialiased."""
-        fine = paint_background(self.scenes, size=2 * size)
+    def background(self, *, size: int, window: Window | None = None) -> Float[Tensor, "c H W 3"]:
+        """Every clip's empty room, antialiased; all of it or a window."""
+        part = None if window is None else window.finer(2)
+        fine = paint_background(self.scenes, size=2 * size, window=part)
         pairs = fine[:, 0::2] + fine[:, 1::2]
         return 0.25 * (pairs[:, :, 0::2] + pairs[:, :, 1::2])
 
-    def shadow(self, *, size: int) -> Float[Tensor, "m H W"]:
-        """How much light is left on the ground round the feet, 0 to 1."""
+    def shadow(self, *, size: int, window: Window | None = None) -> Float[Tensor, "m H W"]:
+        """How much light is left on the ground round the feet, 0 to 1; all or a window."""
+        left, top, side = window or Window(0, 0, size)
         ticks = (torch.arange(size, device=self.feet.device, dtype=torch.float32) + 0.5) / size
-        light = torch.ones((len(self.feet), size, size), device=self.feet.device)
+        columns, rows = ticks[left : left + side], ticks[top : top + side]
+        light = torch.ones((len(self.feet), side, side), device=self.feet.device)
         for foot in range(2):
             x, y, wide = (self.feet[:, foot, i, None] for i in range(3))
-            across = torch.exp(-(((ticks - x) / (0.16 / wide)) ** 2))
-            down = torch.exp(-(((ticks - y) / (0.05 / wide)) ** 2))
+            across = torch.exp(-(((columns - x) / (0.16 / wide)) ** 2))
+            down = torch.exp(-(((rows - y) / (0.05 / wide)) ** 2))
             light = light * (1 - 0.42 * down[:, :, None] * across[:, None, :])
         return light
 
