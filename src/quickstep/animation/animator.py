@@ -1,7 +1,7 @@
 """The pipeline: a picture of a person and a dance in, the person dancing it out."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from quickstep.animation.driving import Driving, pose_of_reference, read_driving
+from quickstep.animation.faces import FaceFinder, ReferenceFace
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.scene import ReferencePose, Scene, set_scene
 from quickstep.animation.stopwatch import Stopwatch
@@ -23,6 +24,7 @@ from quickstep.diffusion.noise import draw_noise
 from quickstep.diffusion.sampling import Sampler, sample
 from quickstep.networks.autoencoder import decode_latents, encode_video
 from quickstep.networks.clip import image_embedding
+from quickstep.networks.faces import face_features
 from quickstep.networks.folder import Model, Settings, load_model, save_model
 from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import TimeGrid, prior_noise
@@ -52,6 +54,7 @@ class Animation:
         timings: wall seconds by stage: load, conditions, denoise, decode.
         num_evaluations: evaluations of the denoising network; a guided one counts twice, and
             each window of a long dance counts.
+        face_found: whether the picture has a face; None for a model that is not told it.
     """
 
     frames: UInt8[np.ndarray, "f H W 3"]
@@ -60,6 +63,7 @@ class Animation:
     fps: float
     timings: dict[str, float] = field(default_factory=dict)
     num_evaluations: int = 0
+    face_found: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Animator:
         self.denoiser = Denoiser(
             model.network, model.schedule, parametrisation=model.settings.parametrisation
         )
+        self.faces = FaceFinder(model.settings.face, device=self.device)
         self.load_seconds = 0.0
 
     @classmethod
@@ -150,6 +155,7 @@ class Animator:
         noise_prior: bool = False,
         reference_pose: ReferencePose = "first",
         align: bool = True,
+        face: ReferenceFace = "find",
         callback_on_step_end: StepCallback | None = None,
         report: Report | None = None,
     ) -> Animation:
@@ -169,6 +175,7 @@ class Animator:
                 comes out nearer to the picture's.
             reference_pose: the pose in the picture if it is known; a clip folder knows its own.
             align: whether the dance is fitted to the body of a known reference pose.
+            face: the face in the picture if it is known, or None for none; for models told it.
             callback_on_step_end: called after each step; see `StepCallback`.
             report: called as the stages go on.
 
@@ -185,7 +192,9 @@ class Animator:
             noise_prior=noise_prior,
         )
         with watch("conditions"):
-            scene = self.scene(image, driving, reference_pose=reference_pose, align=align)
+            scene = self.scene(
+                image, driving, reference_pose=reference_pose, align=align, face=face
+            )
         latents = self.denoise(
             scene,
             plan=plan,
@@ -203,7 +212,12 @@ class Animator:
             fps=scene.poses.fps,
             timings={"load": self.load_seconds, **watch.seconds},
             num_evaluations=latents.num_evaluations,
+            face_found=self.face_found(scene),
         )
+
+    def face_found(self, scene: Scene) -> bool | None:
+        """Whether the scene's picture has a face; None for a model that is not told it."""
+        return None if self.settings.face is None else scene.face is not None
 
     def plan(self, **asked: Any) -> Plan:
         """The sampler and times for this model; what may be asked is `make_plan`'s."""
@@ -216,6 +230,7 @@ class Animator:
         *,
         reference_pose: ReferencePose = "first",
         align: bool = True,
+        face: ReferenceFace = "find",
     ) -> Scene:
         """Reads, fits and aligns what the animation is made from; see `set_scene`.
 
@@ -226,13 +241,14 @@ class Animator:
         if reference_pose == "first" and isinstance(image, str | Path):
             reference_pose = pose_of_reference(Path(image)) or reference_pose
             align = align and Path(image).parent.resolve() != dance.folder
-        return set_scene(
+        scene = set_scene(
             image,
             dance.poses,
             settings=self.settings,
             reference_pose=reference_pose,
             align=align,
         )
+        return replace(scene, face=self.faces.crop(image, face=face))
 
     @torch.no_grad()
     def denoise(
@@ -291,7 +307,7 @@ class Animator:
                 report("decode", done, num_frames)
 
     def _encode_picture(self, scene: Scene) -> dict[str, Tensor]:
-        """What the network is told of the picture: latents, embedding and, if known, its pose."""
+        """What the network is told of the picture, and of its pose and face if they are known."""
         picture = pictures_to_video(torch.from_numpy(scene.reference)[None]).to(self.device)
         told = {
             "reference": encode_video(self.model.vae, picture[:, None])[:, 0],
@@ -302,6 +318,13 @@ class Animator:
         skeleton = scene.reference_skeleton()
         if skeleton is not None:
             told["reference_pose"] = pose_pictures(torch.from_numpy(skeleton)[None])
+        if self.settings.face is not None and scene.face is not None:
+            told["face"] = face_features(
+                pictures_to_video(torch.from_numpy(scene.face)[None]).to(self.device),
+                feature=self.settings.face.feature,
+                vae=self.model.vae,
+                image_encoder=self.model.image_encoder,
+            )
         return told
 
     def _encode_window(self, scene: Scene, picture: dict[str, Tensor], window: Window) -> Any:

@@ -25,6 +25,8 @@ class Scene:
         reference: the fitted picture.
         poses: the dance, in pixels of the frame.
         reference_pose: the pose in the picture, one frame; None when nothing is known of it.
+        face: the picture's face, cropped before the picture was fitted; None when there is none
+            or the model is not told it.
         pose_style: how skeletons are drawn.
         stroke: how thick they are drawn.
     """
@@ -32,6 +34,7 @@ class Scene:
     reference: UInt8[np.ndarray, "H W 3"]
     poses: Poses
     reference_pose: Poses | None
+    face: UInt8[np.ndarray, "S S 3"] | None = None
     pose_style: Literal["dwpose", "unianimate"] = "unianimate"
     stroke: Literal["upstream", "scaled"] = "scaled"
 

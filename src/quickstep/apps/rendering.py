@@ -11,9 +11,9 @@ import torch
 from quickstep.animation.animator import Animator, Latents
 from quickstep.animation.driving import read_driving
 from quickstep.animation.scene import Scene
-from quickstep.data.sheet import compare_frames
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.apps.console import Progress
+from quickstep.data.sheet import compare_frames
 from quickstep.data.video import iterate_video, write_video
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
         "guidance": plan.guidance,
         "sampler": plan.sampler,
         "evaluations": latents.num_evaluations,
+        "face_found": animator.face_found(scene),
         "timings": {**timings, "total": sum(timings.values())},
     }
 

@@ -119,6 +119,7 @@ class ModelMaker:
                 times=self.times,
                 reference_pose=sample.reference_pose or "first",
                 align=False,
+                face=sample.face,
             )
         windows = cut_windows(len(sample.frames), length=self.animator.settings.frames)
         picture = (sample.reference.shape[1], sample.reference.shape[0])

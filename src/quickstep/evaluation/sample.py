@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from quickstep.conditions.face_picture import FacePicture
 from quickstep.conditions.skeleton import Poses
 
 ASPECT_TOLERANCE = 0.01
@@ -29,6 +31,8 @@ class Sample:
         mask: the person.
         face_boxes: x0, y0, x1, y1 of the face in each frame, pixels.
         reference_face_box: the same for the reference, one row.
+        reference_face: a finer picture of the reference's face, for models that are told it. It
+            shows what `reference` shows and has no part in the digest.
         fps: frames per second.
 
     Raises:
@@ -44,6 +48,7 @@ class Sample:
     mask: Bool[np.ndarray, "_ _ _"] | None = None
     face_boxes: Float[np.ndarray, "_ 4"] | None = None
     reference_face_box: Float[np.ndarray, "1 4"] | None = None
+    reference_face: FacePicture | None = None
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
@@ -67,6 +72,15 @@ class Sample:
     def size(self) -> tuple[int, int]:
         """Width and height of the frames."""
         return self.frames.shape[2], self.frames.shape[1]
+
+    @property
+    def face(self) -> FacePicture | Literal["find"] | None:
+        """The reference's face at its finest; ``"find"`` where nothing is known of one."""
+        if self.reference_face is not None or self.reference_face_box is None:
+            return self.reference_face or "find"
+        x0, y0, x1, y1 = self.reference_face_box[0].tolist()
+        face = FacePicture(self.reference, (x0, y0, x1, y1))
+        return face if face.is_inside else None
 
     def every(self, stride: int, *, most: int | None = None) -> "Sample":
         """Every `stride`-th frame, `most` of them at most."""

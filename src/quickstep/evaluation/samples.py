@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from quickstep.config import from_dict
-from quickstep.data.clip import read_clip
+from quickstep.data.clip import read_clip, reference_face
 from quickstep.data.dancer import render_clip
 from quickstep.data.dancer_poses import dancer_poses, dancer_reference_pose
+from quickstep.data.faces import dancer_face
 from quickstep.data.prepared import DancerData, PreparedSet
 from quickstep.evaluation.manifest import read_layout, read_manifest
 from quickstep.evaluation.sample import Sample, SampleError
@@ -139,6 +140,7 @@ def _read_clip_folder(folder: Path) -> Sample:
         mask=clip.mask,
         face_boxes=np.array(boxes, np.float32) if boxes else None,
         reference_face_box=np.array([own], np.float32) if own else None,
+        reference_face=reference_face(folder / "reference.png"),
     )
 
 
@@ -168,6 +170,7 @@ def _read_row(prepared: PreparedSet, data: DancerData, row: int) -> Sample:
         preset=data.preset,
         fps=data.fps,
     )
+    face = dancer_face(data.seeds(row), size=data.size, preset=data.preset)
     name = f"{data.first_seed + row:07d}"
     frames, boxes = np.array(prepared.frames[row]), np.array(prepared.boxes[row])
     apart = np.abs(frames[1:].astype(np.int16) - dancer.rgb.numpy()).mean()
@@ -186,4 +189,5 @@ def _read_row(prepared: PreparedSet, data: DancerData, row: int) -> Sample:
         mask=dancer.mask.numpy(),
         face_boxes=boxes[1:],
         reference_face_box=boxes[:1],
+        reference_face=face if face.is_inside else None,
     )

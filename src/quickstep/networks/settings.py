@@ -5,6 +5,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from quickstep.diffusion.sampling import Sampler
 from quickstep.diffusion.schedule import Schedule
+from quickstep.networks.faces import FaceInput
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Settings:
             through the channels by which upstream is told that it is the first frame. The public
             model is not; a small one learns far sooner from it to keep the ground.
         noise_offset: strength of the noise added per frame and channel on top of white noise.
+        face: what the network is told of the reference's face; None for one that is not.
         told_edge: whether the network is told where each step shall land, so that fewer steps than
             segments have an exact answer, too.
         teacher: of an accelerator, the model it is put on: a built-in name, a folder or a hub id;
@@ -93,6 +95,7 @@ class Settings:
     stroke: Literal["upstream", "scaled"] = "scaled"
     reference_everywhere: bool = False
     noise_offset: float = 0.0
+    face: FaceInput | None = None
     told_edge: bool = False
     teacher: str = ""
     teacher_digest: str = ""

@@ -10,7 +10,7 @@ from quickstep.data.folder_sets import FolderData
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.presets import dancelcm
 from quickstep.training.config import TrainConfig
-from quickstep.training.recipe_kinds import ClipMix, StudentRecipe
+from quickstep.training.recipe_kinds import ClipMix, FaceSettings, StudentRecipe
 
 TEACHER = "runs/unianimate/model"
 """Where the recipes look for UniAnimate's weights, unless told otherwise."""
@@ -28,6 +28,7 @@ def _dancelcm(folder: str) -> StudentRecipe:
         sampler=preset.sampler,
         steps_allowed=preset.steps,
         gradient_checkpointing=True,
+        face=FaceSettings(size=256, patch=2),
         train=TrainConfig(
             num_steps=10_000,
             learning_rate=2e-5,

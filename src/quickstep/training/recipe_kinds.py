@@ -14,6 +14,7 @@ from quickstep.methods.features import FeatureConfig
 from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.reconstruction import ReconstructionConfig
 from quickstep.networks.adapters import AdapterConfig
+from quickstep.networks.faces import Feature
 from quickstep.training.config import TrainConfig
 
 Form = Literal["full", "adapter"]
@@ -130,6 +131,34 @@ class TeacherRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaceSettings:
+    """How a student is told the reference's face (DanceLCM, section 3.2); its teacher is not.
+
+    Attributes:
+        feature: the face's latents, or its image embedding (the comparison of Fig. 5).
+        size: side of the face's picture in pixels.
+        patch: side of a token in latent cells; an image embedding makes as many tokens as the
+            reference's does.
+        inject: an attention of the face's own, which starts at exactly nothing, or the paper's
+            one attention to image and face.
+        drop: chance that a clip is given as one without a face.
+    """
+
+    feature: Feature = "vae"
+    size: int = 64
+    patch: int = 2
+    inject: Literal["decoupled", "joined"] = "decoupled"
+    drop: float = 0.1
+
+    def __post_init__(self):
+        for name in ("size", "patch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"face.{name} must be at least 1: got {getattr(self, name)}")
+        if not 0 <= self.drop < 1:
+            raise ValueError(f"face.drop must be from 0 to below 1: got {self.drop}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudentRecipe:
     """Distils a teacher into a few-step student.
 
@@ -145,6 +174,7 @@ class StudentRecipe:
             is small and is put on the teacher to run.
         adapter: size and place of the adapter.
         gradient_checkpointing: compute the student's activations twice instead of keeping them.
+        face: how the student is told the reference's face; None for one that is not.
         train: the loop.
     """
 
@@ -158,6 +188,7 @@ class StudentRecipe:
     form: Form = "full"
     adapter: AdapterConfig = AdapterConfig()
     gradient_checkpointing: bool = False
+    face: FaceSettings | None = None
     train: TrainConfig
 
     def __post_init__(self):
@@ -183,6 +214,7 @@ class PeRFlowRecipe:
     form: Form = "full"
     adapter: AdapterConfig = AdapterConfig()
     gradient_checkpointing: bool = False
+    face: FaceSettings | None = None
     train: TrainConfig
 
 

@@ -21,6 +21,7 @@ from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
     ClipMix,
     DistillationRecipe,
+    FaceSettings,
     FeatureRecipe,
     ImageEncoderRecipe,
     PeRFlowRecipe,
@@ -38,6 +39,7 @@ class _Sizes:
     widths: tuple[int, ...]
     latent_channels: int
     clips: ClipMix
+    face: FaceSettings
     steps: dict[str, int] = field(default_factory=dict)
 
 
@@ -46,6 +48,7 @@ _DANCER = _Sizes(
     widths=(16, 32, 64, 128),
     latent_channels=16,
     clips=ClipMix(),
+    face=FaceSettings(size=64, patch=2),
     steps={"vae": 3000, "clip": 1500, "unianimate": 5400, "dancelcm": 620},
 )
 _LAB = _Sizes(
@@ -53,6 +56,7 @@ _LAB = _Sizes(
     widths=(32, 64, 96),
     latent_channels=4,
     clips=ClipMix(lengths=(4, 8), clips=(8, 4), shares=(0.6, 0.4)),
+    face=FaceSettings(size=64, patch=4),
     steps={"vae": 2000, "clip": 1000, "unianimate": 4000, "dancelcm": 400},
 )
 
@@ -137,7 +141,8 @@ def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
     }
     if isinstance(config, PeRFlowConfig):
         return PeRFlowRecipe(method=config, **common)
-    return StudentRecipe(method=config, **common)
+    face = sizes.face if method == "dancelcm" else None
+    return StudentRecipe(method=config, face=face, **common)
 
 
 def _adapter(name: str, sizes: _Sizes) -> StudentRecipe:

@@ -9,8 +9,10 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.config import digest
 from quickstep.data.dancer.seeds import VALIDATION_START
+from quickstep.data.faces import PreparedFaces, encode_faces, prepare_faces
 from quickstep.data.folder_sets import FolderData, prepare_folders
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
+from quickstep.networks.faces import FaceInput
 from quickstep.training.exports import encoders_digest
 from quickstep.training.ranks import Ranks
 
@@ -65,6 +67,34 @@ class RunData:
             )
         )
         return prepared
+
+    def faces(
+        self,
+        data: DancerData | FolderData,
+        wanted: FaceInput,
+        *,
+        vae: AutoencoderKL,
+        image_encoder: CLIPVisionModelWithProjection,
+    ) -> PreparedFaces:
+        """The faces of the same clips, as a model wants to be told them."""
+        prepared = self.rendered(data)
+
+        def prepare() -> PreparedFaces:
+            folder = prepare_faces(
+                prepared, data, size=wanted.size, device=self.device, report=self.report
+            )
+            return encode_faces(
+                folder,
+                feature=wanted.feature,
+                vae=vae,
+                image_encoder=image_encoder,
+                encoders=encoders_digest(vae, image_encoder),
+                device=self.device,
+                report=self.report,
+            )
+
+        self.ranks.on_first(prepare)
+        return prepare()
 
 
 def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None:

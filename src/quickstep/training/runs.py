@@ -20,6 +20,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.config import digest, from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
+from quickstep.data.faces import PreparedFaces
 from quickstep.data.folder_sets import FolderData
 from quickstep.data.prepared import DancerData, PreparedSet, Report
 from quickstep.methods.contrast import Contrast
@@ -32,7 +33,7 @@ from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.folder import ScheduleSettings, Settings, load_model
 from quickstep.networks.heads import without_head
 from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.networks.unianimate.extension import extended
+from quickstep.networks.unianimate.extension import OPTIONAL, extended
 from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import export_run
@@ -51,6 +52,7 @@ from quickstep.training.recipe_kinds import (
 )
 from quickstep.training.recipes import find_recipe
 from quickstep.training.run_data import RunData, unseen_data
+from quickstep.training.student_faces import face_input
 from quickstep.training.student_previews import StudentPreview
 from quickstep.training.student_runs import student_method, student_network, student_settings
 from quickstep.training.trainer import TrainResult, train
@@ -261,6 +263,7 @@ class _Run:
             guidance=method.guidance,
             vae=teacher.vae,
             prepared=self._encoded(unseen),
+            faces=self._faces(recipe, unseen),
         )
         return method, self._clips(recipe), preview
 
@@ -294,7 +297,19 @@ class _Run:
             shares=recipe.clips.shares,
             any_reference=recipe.clips.any_reference,
             seed=recipe.train.seed,
+            **self._face_options(recipe),
         )
+
+    def _face_options(self, recipe: TeacherRecipe | DistillationRecipe) -> dict[str, Any]:
+        if isinstance(recipe, TeacherRecipe) or recipe.face is None:
+            return {}
+        return {"faces": self._faces(recipe, recipe.data), "face_drop": recipe.face.drop}
+
+    def _faces(
+        self, recipe: DistillationRecipe, data: DancerData | FolderData
+    ) -> PreparedFaces | None:
+        wanted = face_input(recipe.face)
+        return None if wanted is None else self.data.faces(data, wanted, **self.parts)
 
     def _encoded(self, data: DancerData | FolderData) -> PreparedSet:
         return self.data.encoded(data, **self.parts)
@@ -325,7 +340,8 @@ class _Run:
             model = load_model(self.init)
             source = {"unet": model.network}.get(part) or getattr(model, part)
         if isinstance(network, UniAnimateUNet):
-            source = extended(source, told_edge=network.config.told_edge)  # type: ignore[attr-defined]
+            config: Any = network.config
+            source = extended(source, **{name: config[name] for name in OPTIONAL})  # type: ignore[arg-type]
         try:
             network.load_state_dict(source.state_dict())
         except RuntimeError as error:

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from quickstep.data.batches import ClipBatches
+from quickstep.data.faces import PreparedFaces
 from quickstep.data.image import write_image
 from quickstep.data.prepared import PreparedSet, pictures_to_video, video_to_pictures
 from quickstep.data.sheet import contact_sheet, moments
@@ -47,6 +48,7 @@ class StudentPreview:
         guidance: g of the teacher in the loss.
         vae: latents to pictures.
         prepared: encoded clips that training does not see.
+        faces: their faces, for a student that is told them.
         count: clips to draw.
         num_frames: frames of each.
     """
@@ -63,6 +65,7 @@ class StudentPreview:
         guidance: float,
         vae: AutoencoderKL,
         prepared: PreparedSet,
+        faces: PreparedFaces | None = None,
         count: int = 2,
         num_frames: int = 8,
     ) -> None:
@@ -76,7 +79,9 @@ class StudentPreview:
         rows = np.arange(min(count, len(prepared)))
         self.truth: UInt8[np.ndarray, "b f H W 3"] = prepared.frames[rows[:, None], shown]
         self.references: UInt8[np.ndarray, "b H W 3"] = prepared.frames[rows, 0]
-        batches = ClipBatches(prepared, lengths=(len(shown),), clips=(1,), shares=(1.0,))
+        batches = ClipBatches(
+            prepared, lengths=(len(shown),), clips=(1,), shares=(1.0,), faces=faces
+        )
         device = next(student.parameters()).device
         batch = batches.clips_at(rows, np.tile(shown, (len(rows), 1)), np.zeros(len(rows), int))
         self.batch = {name: value.to(device) for name, value in batch.items()}

@@ -18,6 +18,7 @@ from quickstep.networks.unianimate.extension import added_parts, extended
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
+from quickstep.training.student_faces import face_input, face_parts
 
 
 def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNet | Adapted:
@@ -26,19 +27,20 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNe
     It is a copy of the teacher's network in float32, or an adapter on that network itself.
 
     Raises:
-        ValueError: settings of an adapter for a full student, targets that are not there, or an
-            adapter on weights that shall be spread over ranks.
+        ValueError: settings of an adapter for a full student, targets that are not there, an
+            adapter on weights that shall be spread over ranks, or faces that do not fit.
     """
     told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
+    parts = {"told_edge": told, **face_parts(recipe.face, teacher)}
     if recipe.form == "adapter":
         if recipe.train.sharding != "none":
             raise ValueError("train.sharding must be none with form='adapter': its base is shared")
-        base = extended(teacher.network, told_edge=told)
+        base = extended(teacher.network, **parts)
         student = with_adapter(base, recipe.adapter, new=added_parts(teacher.network, base))
     elif recipe.adapter != AdapterConfig():
         raise ValueError(f"adapter has no effect with form='full': got {recipe.adapter}")
     else:
-        student = extended(copy.deepcopy(teacher.network).float(), told_edge=told)
+        student = extended(copy.deepcopy(teacher.network).float(), **parts)
         student.requires_grad_(True)
     if recipe.gradient_checkpointing:
         student.enable_gradient_checkpointing()
@@ -84,6 +86,7 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
         segments=recipe.method.num_segments,
         anchor=recipe.method.anchor,
         recipe=name,
+        face=face_input(recipe.face),
         told_edge=isinstance(recipe, StudentRecipe) and recipe.method.tell_edge,
         recipe_digest=digest(recipe),
     )

@@ -6,6 +6,9 @@ from torch import nn
 
 from quickstep.networks.unianimate.network import UniAnimateUNet
 
+OPTIONAL = ("told_edge", "face_feature", "face_cells", "face_patch", "face_inject")
+"""Settings of `UniAnimateUNet` that only add parts."""
+
 
 def extended(network: UniAnimateUNet, **changes: Any) -> UniAnimateUNet:
     """The same network with further parts; all weights that it has already are shared.

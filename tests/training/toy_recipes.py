@@ -1,0 +1,22 @@
+"""Recipes at toy size: what to change of each so that its run takes seconds."""
+
+CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
+TOY = {
+    "train.num_steps": "2",
+    "train.warmup_steps": "0",
+    "train.precision": "fp32",
+    "train.prefetch": "0",
+    "train.log_every": "1",
+}
+ADAPTER = {"adapter.rank": "2", "adapter.alpha": "2"}
+MIX = {"clips.lengths": "2,4", "clips.clips": "2,1", "clips.shares": "1,1"}
+SHAPE = {"network.width": "32", "network.multipliers": "1,1", "network.attn_scales": "1.0"}
+
+
+def changes(kind: str) -> dict[str, str]:
+    extra = {
+        "vae": {"widths": "8,8,8", "batch_size": "2", "crop": "16", "train.preview_every": "1"},
+        "clip": {"width": "16", "layers": "1", "embedding": "16", "batch_size": "4"},
+        "unianimate": {**MIX, **SHAPE},
+    }
+    return CLIPS | TOY | extra.get(kind, {**MIX, "train.preview_every": "2"})
