@@ -38,7 +38,7 @@ def reproduce(
     """Re-run a table or a figure of the papers: train what is missing, judge, write the page.
 
     Args:
-        study: dancelcm-table1 to -table5, dancelcm-fig1, -fig4, -fig6.
+        study: dancelcm-table1 to -table5, dancelcm-fig1, -fig4, -fig5, -fig6.
         budget: what each student may spend; small takes minutes a student on two cores.
         evaluations: another budget: network evaluations for each clip of a batch.
         seeds: trainings of each student, seeds 0, 1, ...

@@ -87,7 +87,9 @@ ABLATIONS = {
     ),
     "w/o GT supervision": Contender("no-head", "dancelcm", {"method.auxiliary_weight": "0"}),
     "w/o Motion-focused loss": Contender("no-motion", "dancelcm", {"method.motion_weight": "0"}),
+    "w/o Facial fidelity enhancement": Contender("no-face", "dancelcm", {"face": "none"}),
 }
+CLIP_FACE = Contender("clip-face", "dancelcm", {"face.feature": "clip"})
 FOUR_SEGMENTS = Contender("four-segments", "dancelcm", {"method.num_segments": "4"})
 
 COPY, ROUND_TRIP = "copy", "round trip"
@@ -196,6 +198,22 @@ _FIG4 = Study(
     claims=_TABLE3.claims,
 )
 
+_FIG5 = Study(
+    name="dancelcm-fig5",
+    title="The face told as latents, as a CLIP embedding, and not at all",
+    table=None,
+    rows=(
+        StudyRow(
+            label="w/o face",
+            contender=ABLATIONS["w/o Facial fidelity enhancement"],
+            steps=4,
+        ),
+        StudyRow(label="CLIP face", contender=CLIP_FACE, steps=4),
+        StudyRow(label="VAE face", contender=DANCELCM, steps=4),
+    ),
+    claims=_over("VAE face, 4", "CLIP face, 4", "w/o face, 4"),
+)
+
 _FIG6 = Study(
     name="dancelcm-fig6",
     title="The teacher at many and few steps beside DanceLCM, to look at",
@@ -220,6 +238,7 @@ STUDIES: dict[str, Study] = {
         _TABLE5,
         _FIG1,
         _FIG4,
+        _FIG5,
         _FIG6,
     )
 }
