@@ -316,7 +316,12 @@ def test_settings_of_an_adapter_without_one_are_refused(runs):
     with pytest.raises(ValueError, match="train.sharding must be none with form='adapter'"):
         run_recipe(
             "dancelcm-adapter_lab",
-            overrides=changes("dancelcm") | {"train.sharding": "fsdp2", "train.preview_every": "0"},
+            overrides=changes("dancelcm")
+            | {
+                "train.sharding": "fsdp2",
+                "train.preview_every": "0",
+                "method.skip_target": "false",
+            },
             run_folder=runs / "nothing",
         )
     with pytest.raises(ValueError, match="an adapter starts from its teacher alone"):
