@@ -4,28 +4,12 @@ import pytest
 import torch
 
 from quickstep.networks.heads import WithAuxiliaryHead, without_head
-from quickstep.networks.unianimate import UniAnimateConditions, UniAnimateUNet
+from quickstep.networks.unianimate import UniAnimateConditions
 
 
 @pytest.fixture
-def network():
-    torch.manual_seed(0)
-    network = UniAnimateUNet(
-        width=32,
-        multipliers=(1, 1),
-        num_res_blocks=1,
-        attn_scales=(1.0,),
-        head_dim=16,
-        num_first_heads=2,
-        context_width=16,
-        num_text_tokens=0,
-        condition_width=8,
-        resolution=(64, 64),
-        dropout=0.0,
-    )
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return network.eval()
+def network(small_unianimate):
+    return small_unianimate()
 
 
 @pytest.fixture

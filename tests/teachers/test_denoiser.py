@@ -4,31 +4,16 @@ import pytest
 import torch
 
 from quickstep.diffusion.schedule import Schedule
-from quickstep.networks.unianimate import UniAnimateConditions, UniAnimateUNet
+from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.protocol import Denoiser
 
 
 @pytest.fixture(scope="module")
-def denoiser():
-    torch.manual_seed(0)
-    network = UniAnimateUNet(
-        width=32,
-        multipliers=(1, 1),
-        num_res_blocks=1,
-        attn_scales=(1.0,),
-        head_dim=16,
-        num_first_heads=2,
-        context_width=16,
-        num_text_tokens=3,
-        condition_width=8,
-        resolution=(64, 64),
-        dropout=0.0,
-    )
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    network.set_empty_text(torch.randn(1, 3, 16))
+def denoiser(small_unianimate):
+    network = small_unianimate(num_text_tokens=3)
+    network.set_empty_text(torch.randn(1, 3, 16, generator=torch.Generator().manual_seed(2)))
     schedule = Schedule.scaled_linear().with_zero_terminal_snr()
-    return Denoiser(network.eval().requires_grad_(False), schedule)
+    return Denoiser(network.requires_grad_(False), schedule)
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,24 @@ class FaceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudentRecipe:
+class _Distillation:
+    """What all distillations have; see `StudentRecipe`."""
+
+    data: DancerData | FolderData
+    teacher: str
+    clips: ClipMix = ClipMix()
+    sampler: Sampler = "segment"
+    steps_allowed: tuple[int, ...] = (1, 2, 4, 8)
+    steps_best: int = 4
+    form: Form = "full"
+    adapter: AdapterConfig = AdapterConfig()
+    gradient_checkpointing: bool = False
+    face: FaceSettings | None = None
+    train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentRecipe(_Distillation):
     """Distils a teacher into a few-step student.
 
     Attributes:
@@ -178,18 +195,7 @@ class StudentRecipe:
         train: the loop.
     """
 
-    data: DancerData | FolderData
-    teacher: str
-    clips: ClipMix = ClipMix()
     method: ConsistencyConfig = ConsistencyConfig()
-    sampler: Sampler = "segment"
-    steps_allowed: tuple[int, ...] = (1, 2, 4, 8)
-    steps_best: int = 4
-    form: Form = "full"
-    adapter: AdapterConfig = AdapterConfig()
-    gradient_checkpointing: bool = False
-    face: FaceSettings | None = None
-    train: TrainConfig
 
     def __post_init__(self):
         """Refuses ranks that would wait for each other for ever."""
@@ -201,21 +207,12 @@ class StudentRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeRFlowRecipe:
+class PeRFlowRecipe(_Distillation):
     """Straightens a teacher into a few-step student; the fields are `StudentRecipe`'s."""
 
-    data: DancerData | FolderData
-    teacher: str
-    clips: ClipMix = ClipMix()
     method: PeRFlowConfig = PeRFlowConfig()
     sampler: Sampler = "perflow"
     steps_allowed: tuple[int, ...] = (4, 8)
-    steps_best: int = 4
-    form: Form = "full"
-    adapter: AdapterConfig = AdapterConfig()
-    gradient_checkpointing: bool = False
-    face: FaceSettings | None = None
-    train: TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,19 +155,15 @@ def trained(
 
 def unseen_clips(terms: Terms, *, report: Report | None = None) -> Path:
     """The clips to judge: a prepared set of persons that no recipe has seen."""
-    recipe = find_recipe(f"dancelcm_{terms.size}")
+    recipe = with_changes(find_recipe(f"dancelcm_{terms.size}"), dict(terms.changes))
+    assert isinstance(recipe.data, DancerData)  # as all recipes of the two sizes
     data = replace(
-        with_changes(recipe, dict(terms.changes)).data,
+        recipe.data,
         num_clips=terms.clips,
         num_frames=terms.frames,
         first_seed=FIRST_SEEDS[terms.split],
+        preset=terms.preset or recipe.data.preset,
     )
-    if terms.preset is not None:
-        data = replace(data, preset=terms.preset)
-    return _prepared(data, terms.home, report)
-
-
-def _prepared(data: DancerData, home: Path, report: Report | None) -> Path:
-    folder = home / "data" / f"dancer-{digest(data)}"
+    folder = terms.home / "data" / f"dancer-{digest(data)}"
     prepare_dancer(folder, data, report=report)
     return folder
