@@ -40,7 +40,8 @@ def test_a_picture_dances(student, picture, dance):
 def test_a_student_that_is_told_its_edge_takes_one_step(student, picture, dance):
     """One step over two segments, window by window, with no warning of blur."""
     network = extended(copy.deepcopy(student.model.network), told_edge=True)
-    torch.nn.init.normal_(network.edge_embed[-1].weight, std=0.5)
+    for parameter in network.edge_embed.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
     settings = replace(student.settings, told_edge=True, steps_allowed=())
     told = Animator(replace(student.model, network=network, settings=settings))
     animation = told(picture, dance(6), num_inference_steps=1)

@@ -35,6 +35,7 @@ def test_rows_hold_the_cut_clip_and_what_is_known_of_it(clips, data, tmp_path):
     prepared = prepare_folders(tmp_path / "set", data)
     assert prepared.frames.shape == (4, 5, 48, 32, 3)
     clip = read_clip(clips / "00000")
+    assert clip.mask is not None
     # 64x64 is cut to 43x64 from column 10 on, then brought to 32x48: a factor of .75.
     cut = clip.frames[4:8, :, 10:53]
     assert abs(prepared.frames[1, 1:].mean() - cut.mean()) < 1

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -279,7 +281,7 @@ def test_a_network_that_can_be_told_its_edge_begins_as_the_one_that_cannot(
 def test_an_edge_stays_with_the_features(network, features):
     told = extended(network, told_edge=True).tell_edge(features, torch.tensor([-1, 499]))
     both = UniAnimateFeatures.cat([told, told.dropped()])
-    assert both.edge.tolist() == [-1, 499, -1, 499]
+    assert both.edge is not None and both.edge.tolist() == [-1, 499, -1, 499]
     assert told.frames(0, 2).edge is told.detach().edge is told.edge
     assert features.edge is None and UniAnimateFeatures.cat([features, features]).edge is None
 
@@ -297,7 +299,11 @@ def test_what_cannot_be_told_or_shared_is_refused(network, features):
 def test_gated_projection_calls_what_replaces_its_layer(generator):
     gated, x = GatedProjection(4, hidden=6), torch.randn(2, 4, generator=generator)
     plain = gated(x)
-    hook = gated.proj.register_forward_hook(lambda layer, inputs, output: 2 * output)
+
+    def doubled(layer: nn.Module, inputs: Any, output: Any) -> Any:
+        return 2 * output
+
+    hook = gated.proj.register_forward_hook(doubled)
     projected = x @ gated.proj.weight.T + gated.proj.bias
     value, gate = (2 * projected).chunk(2, dim=-1)
     torch.testing.assert_close(gated(x), value * nn.functional.gelu(gate))

@@ -60,7 +60,7 @@ def main() -> None:
         learning_rate=1e-3,
         decay_fraction=0.0,
         accumulation=int(accumulation),
-        sharding=sharding,
+        sharding="fsdp2" if sharding == "fsdp2" else "none",
     )
     train(
         method,

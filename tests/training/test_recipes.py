@@ -25,6 +25,12 @@ from quickstep.training.record import read_log
 from quickstep.training.runs import export_recipe, recipe_of_run, run_recipe
 
 
+def latest(folder):
+    place = latest_checkpoint(folder)
+    assert place is not None
+    return read_checkpoint(place)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The four recipes of `lab`, two steps each, one after the other."""
@@ -183,7 +189,7 @@ def test_the_full_size_recipes_are_the_papers():
 
 
 def test_an_exported_student_has_no_auxiliary_head(runs):
-    trained = read_checkpoint(latest_checkpoint(runs / "dancelcm_lab")).weights
+    trained = latest(runs / "dancelcm_lab").weights
     exported = load_model(runs / "dancelcm_lab").network.state_dict()
     heads = [key for key in trained if key.startswith("auxiliary.")]
     assert heads
@@ -238,7 +244,7 @@ def test_an_accelerator_is_small_and_runs_on_its_teacher(runs, accelerator):
 
 
 def test_an_adapters_checkpoint_holds_what_it_learns(runs, accelerator):
-    small = read_checkpoint(latest_checkpoint(accelerator))
+    small = latest(accelerator)
     own = ("network.adapter.", "network.extras.", "auxiliary.")
     assert all(name.startswith(own) for name in small.weights)
     assert all("face" in name for name in small.weights if name.startswith("network.extras."))
@@ -258,7 +264,7 @@ def test_an_interrupted_adapter_goes_on_to_the_same_bits(runs, accelerator):
     run_recipe(name, overrides=whole, run_folder=folder, resume=True)
     other = runs / f"{name}-whole"
     run_recipe(name, overrides=whole, run_folder=other)
-    again, once = (read_checkpoint(latest_checkpoint(place)) for place in (folder, other))
+    again, once = (latest(place) for place in (folder, other))
     for part in ("weights", "ema", "extra"):
         for key, value in getattr(once, part).items():
             assert torch.equal(getattr(again, part)[key], value), (part, key)

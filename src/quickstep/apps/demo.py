@@ -80,8 +80,8 @@ def demo(
 
 
 def _write(folder: Path, animation: "Animation", clip: "Clip", *, model: str) -> list[Path]:
-    from quickstep.data.sheet import compare_frames, contact_sheet, moments
     from quickstep.data.image import write_image
+    from quickstep.data.sheet import compare_frames, contact_sheet, moments
     from quickstep.data.video import write_video
 
     folder.mkdir(parents=True, exist_ok=True)
