@@ -35,9 +35,9 @@ def prepared(tmp_path_factory) -> PreparedSet:
     np.save(
         folder / "boxes.npy", np.tile(np.array([2, 3, 6, 9], dtype=np.float32), (CLIPS, FRAMES, 1))
     )
-    np.save(folder / "latents.npy", filled(2, CELLS, CELLS).astype(np.float16))
-    np.save(folder / "images.npy", filled(5).astype(np.float16))
-    return PreparedSet(folder)
+    np.save(folder / "latents-x.npy", filled(2, CELLS, CELLS).astype(np.float16))
+    np.save(folder / "images-x.npy", filled(5).astype(np.float16))
+    return PreparedSet(folder, "x")
 
 
 @pytest.fixture

@@ -42,8 +42,7 @@ def encoders():
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, encoders) -> PreparedSet:
     prepared = prepare_dancer(tmp_path_factory.mktemp("set"), DATA)
-    encode_set(prepared, **encoders, encoders="a")
-    return prepared
+    return encode_set(prepared, **encoders, encoders="a")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from quickstep.data.batches import ClipBatches
 from quickstep.data.clip import read_clip
 from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.data.folder_sets import FolderData, prepare_folders
+from quickstep.data.prepared import PreparedSet
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,10 @@ def test_a_stopped_set_goes_on_and_another_is_refused(data, tmp_path):
 
 def test_batches_read_such_a_set(data, tmp_path):
     prepared = prepare_folders(tmp_path / "set", data)
-    np.save(tmp_path / "set" / "latents.npy", np.zeros((4, 5, 2, 6, 4), np.float16))
-    np.save(tmp_path / "set" / "images.npy", np.zeros((4, 5, 3), np.float16))
-    batch = ClipBatches(prepared, lengths=(3,), clips=(2,), shares=(1.0,)).batch(0)
+    np.save(tmp_path / "set" / "latents-x.npy", np.zeros((4, 5, 2, 6, 4), np.float16))
+    np.save(tmp_path / "set" / "images-x.npy", np.zeros((4, 5, 3), np.float16))
+    encoded = PreparedSet(prepared.folder, "x")
+    batch = ClipBatches(encoded, lengths=(3,), clips=(2,), shares=(1.0,)).batch(0)
     assert batch["pose"].shape == (2, 3, 48, 32, 3)
     assert batch["motion"].shape == (2, 3, 6, 4)
 

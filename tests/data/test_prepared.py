@@ -60,19 +60,37 @@ def test_encoding_adds_latents_and_embeddings(prepared):
     torch.manual_seed(0)
     vae = small_autoencoder(size=32, latent_channels=4, widths=(8, 8, 8, 8))
     encoder = small_image_encoder(size=16, patch=8, width=16, num_layers=1, projection=12)
-    encode_set(prepared, vae=vae, image_encoder=encoder, encoders="a")
-    assert prepared.latents.shape == (3, 3, 4, 4, 4)
-    assert prepared.images.shape == (3, 3, 12)
+    encoded = encode_set(prepared, vae=vae, image_encoder=encoder, encoders="a")
+    assert encoded.latents.shape == (3, 3, 4, 4, 4)
+    assert encoded.images.shape == (3, 3, 12)
     video = pictures_to_video(torch.from_numpy(np.array(prepared.frames[2])))
     with torch.no_grad():
         exact = encode_video(vae, video[None])[0]
-    error = (torch.from_numpy(np.array(prepared.latents[2])).float() - exact).abs().mean()
+    error = (torch.from_numpy(np.array(encoded.latents[2])).float() - exact).abs().mean()
     assert error < 0.02 * exact.abs().mean()
 
 
+def test_sets_of_several_encoders_lie_side_by_side(prepared):
+    encoder = small_image_encoder(size=16, patch=8, width=16, num_layers=1, projection=12)
+    first, second = (
+        encode_set(
+            prepared,
+            vae=small_autoencoder(size=32, latent_channels=channels, widths=(8, 8, 8, 8)),
+            image_encoder=encoder,
+            encoders=name,
+        )
+        for name, channels in (("four", 4), ("two", 2))
+    )
+    assert (first.latents.shape[2], second.latents.shape[2]) == (4, 2)
+    done = json.loads((prepared.folder / "set.json").read_text())["done"]
+    assert {"rendered", "encoded-four", "encoded-two"} <= done.keys()
+    with pytest.raises(FileNotFoundError, match=r"latents-\.npy is missing"):
+        _ = prepared.latents
+
+
 def test_missing_latents_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="latents.npy is missing"):
-        _ = PreparedSet(tmp_path).latents
+    with pytest.raises(FileNotFoundError, match=r"latents-x\.npy is missing"):
+        _ = PreparedSet(tmp_path, "x").latents
 
 
 def test_pictures_and_video_are_inverse():

@@ -10,8 +10,8 @@ file               shape, type                content
 ``poses.npy``      n f+1 H W 3, uint8         drawn skeletons
 ``person.npy``     n f+1 h w, uint8           share of a latent cell on the person
 ``boxes.npy``      n f+1 4, float32           face box, x0 y0 x1 y1 in pixels
-``latents.npy``    n f+1 c h w, float16       scaled latents (after `encode_set`)
-``images.npy``     n f+1 d, float16           image embeddings
+``latents-X.npy``  n f+1 c h w, float16       scaled latents by the encoders X (`encode_set`)
+``images-X.npy``   n f+1 d, float16           image embeddings by the same
 ``set.json``       -                          what it was made from, rows done
 =================  =========================  =====================================
 """
@@ -77,9 +77,16 @@ class DancerData:
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A prepared set on disk; its arrays are memory-mapped when first asked for."""
+    """A prepared set on disk; its arrays are memory-mapped when first asked for.
+
+    Attributes:
+        folder: where it is.
+        encoders: name of the encoders whose latents and embeddings are meant; without one there
+            are none.
+    """
 
     folder: Path
+    encoders: str = ""
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -104,12 +111,12 @@ class PreparedSet:
     @cached_property
     def latents(self) -> np.ndarray:
         """Scaled latents, n f+1 c h w."""
-        return self._array("latents")
+        return self._array(f"latents-{self.encoders}")
 
     @cached_property
     def images(self) -> np.ndarray:
         """Image embeddings, n f+1 d."""
-        return self._array("images")
+        return self._array(f"images-{self.encoders}")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -171,17 +178,22 @@ def encode_set(
     encoders: str,
     device: torch.device | str = "cpu",
     report: Report | None = None,
-) -> None:
+) -> PreparedSet:
     """Adds the latents and image embeddings of a rendered set, going on where it was stopped.
+
+    Those of other encoders stay, so that runs on several teachers share the rendered clips.
 
     Args:
         prepared: the rendered set.
         vae: the autoencoder; the posterior's mean is kept, scaled. It runs in bfloat16: the
             rounding is small beside the latents' own error and it takes half the time.
         image_encoder: the image encoder.
-        encoders: a name of these weights. A set encoded by others is encoded again.
+        encoders: a name of these weights.
         device: where the encoders run.
         report: progress.
+
+    Returns:
+        The set with these encoders' latents and embeddings.
     """
     for encoder in (vae, image_encoder):
         nn.Module.to(encoder, device)
@@ -196,8 +208,9 @@ def encode_set(
             row_latents = encode_video(vae, video)[0].float().cpu().numpy()
             row_image = image_embedding(image_encoder, video[0])[:, 0].float().cpu().numpy()
         if latents is None or images is None:
-            latents = _writable(prepared, "latents", row_latents.shape, fresh=done == 0)
-            images = _writable(prepared, "images", row_image.shape, fresh=done == 0)
+            fresh = done == 0
+            latents = _writable(prepared, f"latents-{encoders}", row_latents.shape, fresh=fresh)
+            images = _writable(prepared, f"images-{encoders}", row_image.shape, fresh=fresh)
         latents[row], images[row] = row_latents, row_image
         if row % 16 == 15 or row + 1 == len(prepared):
             latents.flush()
@@ -205,6 +218,7 @@ def encode_set(
             note_rows(prepared.folder, settings, stage=stage, done=row + 1)
             if report:
                 report(row + 1, len(prepared), "encoding clips")
+    return PreparedSet(prepared.folder, encoders)
 
 
 def pictures_to_video(pictures: UInt8[Tensor, "*b H W 3"]) -> Tensor:
@@ -305,9 +319,7 @@ def note_rows(folder: Path, settings: dict, *, stage: str, done: int) -> None:
     noted = json.loads(path.read_text()) if path.is_file() else {"done": {}}
     if stage == "rendered":
         noted["settings"] = settings
-    noted["done"] = {
-        name: rows for name, rows in noted["done"].items() if name in ("rendered", stage)
-    } | {stage: done}
+    noted["done"][stage] = done
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(noted, indent=1))
     os.replace(beside, path)

@@ -56,17 +56,18 @@ class RunData:
     ) -> PreparedSet:
         """The same with their latents and image embeddings."""
         prepared = self.rendered(data)
+        encoders = encoders_digest(vae, image_encoder)
         self.ranks.on_first(
             lambda: encode_set(
                 prepared,
                 vae=vae,
                 image_encoder=image_encoder,
-                encoders=encoders_digest(vae, image_encoder),
+                encoders=encoders,
                 device=self.device,
                 report=self.report,
             )
         )
-        return prepared
+        return PreparedSet(prepared.folder, encoders)
 
     def faces(
         self,
