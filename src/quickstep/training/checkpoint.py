@@ -87,6 +87,11 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return place
 
 
+def read_step(place: Path) -> int:
+    """The optimiser steps that were done at a checkpoint."""
+    return json.loads((place / "state.json").read_text())["step"]
+
+
 def read_checkpoint(place: Path) -> Checkpoint:
     """Reads a checkpoint's folder; tensors arrive on the CPU."""
     state = json.loads((place / "state.json").read_text())

@@ -1,15 +1,17 @@
 """Trains what a study compares: the same teacher, data and compute for every contender and seed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from quickstep.config import digest, to_dict, with_changes
+from quickstep.config import digest, with_changes
 from quickstep.data.dancer import TEST_START, VALIDATION_START
 from quickstep.data.prepared import DancerData, Report, prepare_dancer
 from quickstep.evaluation.reproduction.studies import Contender
 from quickstep.networks.folder import SETTINGS_FILE, load_model
+from quickstep.training.checkpoint import latest_checkpoint, read_step
+from quickstep.training.config import FREE_ON_RESUME
 from quickstep.training.exports import weights_digest
 from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
 from quickstep.training.recipes import find_recipe
@@ -102,20 +104,14 @@ def contender_recipe(
 def run_folder(contender: Contender, recipe: DistillationRecipe, terms: Terms) -> Path:
     """Where a contender's run lives: its content names it, the teacher's weights included.
 
-    How a run is watched does not.
+    What changes nothing that is learned, as how the run is watched, does not.
     """
-    watched = ("checkpoint_minutes", "checkpoint_every", "keep_checkpoints", "log_every")
-    settings = to_dict(recipe)
-    for name in (*watched, "preview_every", "max_minutes", "num_threads", "prefetch"):
-        settings["train"].pop(name)
-    settings["teacher"] = weights_digest([load_model(terms.teacher_model).network])
-    name = f"{contender.name}_{terms.size}-{digest(_Named(settings))[:8]}-seed{recipe.train.seed}"
-    return terms.home / name
-
-
-@dataclass(frozen=True)
-class _Named:
-    settings: dict[str, Any]
+    train = recipe.train
+    free = FREE_ON_RESUME - {"num_steps", "decay_fraction"}
+    plain = {each.name: each.default for each in fields(train) if each.name in free}
+    teacher = weights_digest([load_model(terms.teacher_model).network])
+    content = digest(replace(recipe, teacher=teacher, train=replace(train, **plain)))
+    return terms.home / f"{contender.name}_{terms.size}-{content[:8]}-seed{train.seed}"
 
 
 def trained(
@@ -135,14 +131,14 @@ def trained(
 
     Raises:
         ValueError: as `contender_recipe`; or the teacher cannot be found.
+        KeyboardInterrupt: the training was asked to stop; it has saved what was done.
     """
     recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
     folder = run_folder(contender, recipe, terms)
-    model = folder / "model"
-    if (model / SETTINGS_FILE).is_file():
-        return model
+    if _is_finished(folder, recipe):
+        return folder / "model"
     say(f"training {folder.name}: {recipe.train.num_steps} steps")
-    run_recipe(
+    result = run_recipe(
         f"{contender.recipe}_{terms.size}",
         recipe=recipe,
         resume=folder.exists(),
@@ -150,7 +146,16 @@ def trained(
         report=report,
         device=device,
     )
-    return model
+    if result.step < recipe.train.num_steps:
+        raise KeyboardInterrupt
+    return folder / "model"
+
+
+def _is_finished(folder: Path, recipe: DistillationRecipe) -> bool:
+    """Whether all steps are done and exported: a run that was stopped is exported, too."""
+    place = latest_checkpoint(folder)
+    done = 0 if place is None else read_step(place)
+    return done >= recipe.train.num_steps and (folder / "model" / SETTINGS_FILE).is_file()
 
 
 def unseen_clips(terms: Terms, *, report: Report | None = None) -> Path:

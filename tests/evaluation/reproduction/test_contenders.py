@@ -1,0 +1,66 @@
+"""A stopped training is gone on with, a finished one is used again."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from quickstep.evaluation.reproduction import contenders
+from quickstep.evaluation.reproduction.contenders import (
+    Terms,
+    contender_recipe,
+    run_folder,
+    trained,
+)
+from quickstep.evaluation.reproduction.studies import DANCELCM
+from quickstep.networks.folder import SETTINGS_FILE
+from quickstep.training.checkpoint import Checkpoint, save_checkpoint
+
+
+@pytest.fixture
+def terms(tmp_path, model_folders):
+    return Terms(size="lab", teacher=str(model_folders / "teacher"), evaluations=60, home=tmp_path)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Stands in for training: makes so many steps, and exports as a real run does."""
+    calls = []
+
+    def run_recipe(name, *, recipe, resume, run_folder, **options):
+        reached = stops.pop(0) if stops else recipe.train.num_steps
+        calls.append((resume, reached))
+        checkpoint = Checkpoint(step=reached, weights={"a": torch.zeros(1)}, optimizer={})
+        save_checkpoint(run_folder, checkpoint, keep=1)
+        (run_folder / "model").mkdir(exist_ok=True)
+        (run_folder / "model" / SETTINGS_FILE).write_text("{}")
+        return SimpleNamespace(step=reached)
+
+    stops: list[int] = []
+    monkeypatch.setattr(contenders, "run_recipe", run_recipe)
+    return SimpleNamespace(calls=calls, stops=stops)
+
+
+def test_a_stopped_training_is_not_taken_for_a_finished_one(terms, runs):
+    runs.stops.append(4)
+    with pytest.raises(KeyboardInterrupt):
+        trained(DANCELCM, terms, seed=0)
+    model = trained(DANCELCM, terms, seed=0)
+    assert trained(DANCELCM, terms, seed=0) == model
+    assert runs.calls == [(False, 4), (True, 10)], "the third call finds it finished"
+
+
+def test_a_run_is_named_by_what_it_learns(terms):
+    def folder(**changes):
+        changed = Terms(**{**vars(terms), **changes})
+        return run_folder(DANCELCM, contender_recipe(DANCELCM, changed, seed=0), changed)
+
+    watched = {"train.num_threads": "1", "train.preview_every": "0", "train.log_every": "5"}
+    assert folder() == folder(changes=watched)
+    others = [
+        {"evaluations": 66},
+        {"changes": {"train.decay_fraction": "0"}},
+        {"preset": "catwalk"},
+    ]
+    names = {folder(**each).name for each in ({}, *others)}
+    assert len(names) == 4
