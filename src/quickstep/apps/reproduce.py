@@ -3,12 +3,17 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from quickstep.apps.console import Preparing, Progress
 from quickstep.apps.options import Device, Dtype, check_folder, chosen_device, chosen_dtype
+
+if TYPE_CHECKING:
+    from quickstep.evaluation.reproduction.contenders import Terms
+    from quickstep.evaluation.reproduction.studies import Study
+    from quickstep.evaluation.reproduction.study_runs import StudyResult
 
 BUDGETS = {"small": 600, "full": 3720}
 """Network evaluations for each clip of a batch: 100 and 620 steps of a consistency method."""
@@ -61,10 +66,11 @@ def reproduce(
     from quickstep.evaluation.reproduction.contenders import Terms
     from quickstep.evaluation.reproduction.pages import write_study
     from quickstep.evaluation.reproduction.studies import find_study
-    from quickstep.evaluation.reproduction.study_runs import run_study, swept_rates
+    from quickstep.evaluation.reproduction.study_runs import expect_metric
 
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1: got {seeds}")
+    expect_metric(sweep_by)
     wanted = find_study(study)
     rates = _rates(rate, [contender.name for contender in wanted.contenders])
     terms = Terms(
@@ -79,24 +85,36 @@ def reproduce(
         home=runs,
     )
     place = chosen_device(device)
-    preparing = Preparing()
-    with Progress() as progress:
-        options: dict[str, Any] = {
-            "prepare_report": preparing,
-            "report": progress,
-            "device": place,
-            "dtype": chosen_dtype(dtype, place),
-            "say": progress.say,
-        }
-        if sweep:
-            missing = [each for each in wanted.contenders if each.name not in rates]
-            rates |= swept_rates(missing, terms, rates=sweep, metric=sweep_by, **options)
-        result = run_study(wanted, terms, seeds=range(seeds), rates=rates, **options)
-    preparing.close()
+    running = {"device": place, "dtype": chosen_dtype(dtype, place)}
+    result = _run(wanted, terms, range(seeds), rates, sweep, sweep_by, **running)
     command = shlex.join(["quickstep", *sys.argv[1:]])
     for path in write_study(result, output, command=command):
         print(path)
     return 0
+
+
+def _run(
+    study: "Study",
+    terms: "Terms",
+    seeds: range,
+    rates: dict[str, float],
+    sweep: tuple[float, ...],
+    sweep_by: str,
+    **running: Any,
+) -> "StudyResult":
+    """Sweeps where that is asked for, then runs the study."""
+    from quickstep.evaluation.reproduction.study_runs import run_study, swept_rates
+
+    preparing = Preparing()
+    try:
+        with Progress() as progress:
+            running |= {"prepare_report": preparing, "report": progress, "say": progress.say}
+            if sweep:
+                missing = [each for each in study.contenders if each.name not in rates]
+                rates |= swept_rates(missing, terms, rates=sweep, metric=sweep_by, **running)
+            return run_study(study, terms, seeds=seeds, rates=rates, **running)
+    finally:
+        preparing.close()
 
 
 def _rates(texts: tuple[str, ...], names: list[str]) -> dict[str, float]:

@@ -9,7 +9,8 @@ from quickstep.evaluation.reproduction import study_runs
 from quickstep.evaluation.reproduction.contenders import Terms
 from quickstep.evaluation.reproduction.pages import write_study
 from quickstep.evaluation.reproduction.studies import Contender, Study, find_study
-from quickstep.evaluation.reproduction.study_runs import run_study, swept_rates
+from quickstep.evaluation.reproduction.study_runs import best_rate, run_study, swept_rates
+from quickstep.training.trainer import DivergenceError
 
 CHANGES = {"data.size": "64", "data.num_clips": "4"}
 
@@ -103,3 +104,38 @@ def test_a_sweep_tries_every_rate_for_every_student_on_validation(terms, calls):
 def test_seeds_must_differ(terms, calls):
     with pytest.raises(ValueError, match="seeds must be given, and differ"):
         run_study(find_study("dancelcm-fig1"), terms, seeds=(0, 0))
+
+
+def test_a_rate_at_which_a_student_diverges_is_out(terms, monkeypatch, home):
+    def trained(contender, terms, *, seed, rate=None, **options):
+        if rate > 2e-4:
+            raise DivergenceError("step 3: the loss is nan")
+        return home / "a-seed0" / "model"
+
+    monkeypatch.setattr(study_runs, "trained", trained)
+    lines = []
+    contenders = find_study("dancelcm-fig1").contenders[:1]
+    options = {"metric": "psnr", "say": lines.append}
+    assert swept_rates(contenders, terms, rates=(3e-4, 1e-4), **options) == {"videolcm": 1e-4}
+    assert lines[0] == "videolcm at rate 0.0003: step 3: the loss is nan"
+    with pytest.raises(ValueError, match="videolcm diverges at every rate"):
+        swept_rates(contenders, terms, rates=(3e-4,), **options)
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "best"),
+    [
+        ("psnr", {1.0: 20.0, 2.0: 21.0, 3.0: float("nan")}, 2.0),
+        ("dancer_perceptual", {1.0: 0.2, 2.0: 0.3}, 1.0),
+        ("motion_energy", {1.0: 1.4, 2.0: 0.9, 3.0: 0.5}, 2.0),
+        ("flicker", {1.0: -0.1, 2.0: 0.2, 3.0: 0.05}, 3.0),
+    ],
+)
+def test_the_best_rate_is_the_metrics_best(metric, scores, best):
+    assert best_rate(scores, metric) == best
+
+
+def test_what_a_sweep_cannot_choose_by_is_refused_first(terms, calls):
+    with pytest.raises(ValueError, match="no metric 'fvd' to choose by: metrics are psnr, ssim"):
+        swept_rates(find_study("dancelcm-fig1").contenders, terms, rates=(1e-4,), metric="fvd")
+    assert calls == []

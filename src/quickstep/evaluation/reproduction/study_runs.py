@@ -1,6 +1,7 @@
 """Runs a study: trains its contenders, lets every row make every unseen clip, and judges them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from quickstep.evaluation.reproduction.results import (
 )
 from quickstep.evaluation.reproduction.studies import COPY, ROUND_TRIP, Study, StudyRow, row_name
 from quickstep.evaluation.samples import open_samples
+from quickstep.evaluation.statistics import METRICS
+from quickstep.training.trainer import DivergenceError
 
 PROTOCOL = "dancer"
 
@@ -49,7 +52,7 @@ class StudyResult:
         verdicts: the paper's claims by every metric.
         metrics: their names.
         evaluation: all numbers.
-        videos: folder of the kept videos; `keeper_path` finds one.
+        videos: the kept videos.
         names: the evaluation's rows of each row.
     """
 
@@ -97,41 +100,20 @@ def run_study(
         raise ValueError(f"seeds must be given, and differ: got {list(seeds)}")
     terms = replace(terms, preset=study.preset or terms.preset)
     rates = rates or {}
+    options = {"report": prepare_report, "say": say, "device": device}
     students = {
-        contender.name: [
-            trained(
-                contender,
-                terms,
-                seed=seed,
-                rate=rates.get(contender.name),
-                report=prepare_report,
-                say=say,
-                device=device,
-            )
-            for seed in seeds
+        each.name: [
+            trained(each, terms, seed=seed, rate=rates.get(each.name), **options) for seed in seeds
         ]
-        for contender in study.contenders
+        for each in study.contenders
     }
     clips = unseen_clips(terms, report=prepare_report)
     crew = _Crew(terms, students, device=device, dtype=dtype)
     made = {row_name(row): crew.makers(row) for row in study.rows}
     makers = {maker.name: maker for of_row in made.values() for maker in of_row}
     names = {name: [maker.name for maker in of_row] for name, of_row in made.items()}
-    keeper = VideoKeeper(terms.home / "reproduce" / "videos" / clips.name)
-    rules = find_protocol(PROTOCOL)
-    found = evaluate(
-        Task(
-            samples=open_samples(clips),
-            makers=list(makers.values()),
-            judge=Judge(
-                rules,
-                open_networks(rules, {}, device=device),
-                WorkFolder(terms.home / "reproduce" / "judged"),
-            ),
-            keeper=keeper,
-        ),
-        report=report,
-    )
+    task = _task(list(makers.values()), terms, clips, device=device)
+    found = evaluate(task, report=report)
     assert found is not None  # one process: it is the first
     rows = seed_rows(study, found, names)
     metrics = judged_metrics(found)
@@ -144,9 +126,24 @@ def run_study(
         verdicts=verdicts(study, rows, metrics),
         metrics=metrics,
         evaluation=found,
-        videos=keeper,
+        videos=_videos(terms, clips),
         names=names,
     )
+
+
+def _task(makers: list[Maker], terms: Terms, clips: Path, *, device: Any) -> Task:
+    rules = find_protocol(PROTOCOL)
+    work = WorkFolder(terms.home / "reproduce" / "judged")
+    return Task(
+        samples=open_samples(clips),
+        makers=makers,
+        judge=Judge(rules, open_networks(rules, {}, device=device), work),
+        keeper=_videos(terms, clips),
+    )
+
+
+def _videos(terms: Terms, clips: Path) -> VideoKeeper:
+    return VideoKeeper(terms.home / "reproduce" / "videos" / clips.name)
 
 
 class _Crew:
@@ -200,10 +197,14 @@ def swept_rates(
         contenders: who.
         terms: as the study's; the split is set to validation.
         rates: to try.
-        metric: a clip metric of the dancer's protocol to choose by.
+        metric: a metric of the dancer's protocol to choose by.
         say: takes a line for every rate tried.
         options: of `run_study`.
+
+    Raises:
+        ValueError: no such metric, or a contender diverges at every rate.
     """
+    expect_metric(metric)
     unseen = replace(terms, split="validation")
     best: dict[str, float] = {}
     for contender in contenders:
@@ -211,19 +212,43 @@ def swept_rates(
         study = Study(
             name="sweep", title="", table=None, rows=(row,), claims=(), preset=terms.preset
         )
-        scores = {}
+        scores: dict[float, float] = {}
         for rate in rates:
-            result = run_study(
-                study, unseen, seeds=(0,), rates={contender.name: rate}, say=say, **options
-            )
+            chosen = {contender.name: rate}
+            try:
+                result = run_study(study, unseen, seeds=(0,), rates=chosen, say=say, **options)
+            except DivergenceError as error:
+                say(f"{contender.name} at rate {rate:g}: {error}")
+                continue
             scores[rate] = result.rows[0].score(metric).value
             say(f"{contender.name} at rate {rate:g}: {metric} {scores[rate]:.4g}")
-        best[contender.name] = _best(scores, metric)
+        if not scores:
+            raise ValueError(f"{contender.name} diverges at every rate of the sweep: {list(rates)}")
+        best[contender.name] = best_rate(scores, metric)
     return best
 
 
-def _best(scores: dict[float, float], metric: str) -> float:
-    from quickstep.evaluation.statistics import METRICS
+def expect_metric(name: str) -> None:
+    """Refuses what a sweep cannot choose by, before anything is trained.
 
-    sign = METRICS[metric].best
-    return max(scores, key=lambda rate: scores[rate] if sign > 0 else -scores[rate])
+    Raises:
+        ValueError: no metric of the dancer's protocol, with those there are.
+    """
+    allowed = find_protocol(PROTOCOL).metrics
+    if name not in allowed:
+        raise ValueError(f"no metric {name!r} to choose by: metrics are {', '.join(allowed)}")
+
+
+def best_rate(scores: Mapping[float, float], metric: str) -> float:
+    """The rate whose score is best by a metric; the first of equals, an unknown score last."""
+    best = METRICS[metric].best
+
+    def distance(rate: float) -> float:
+        score = scores[rate]
+        if math.isnan(score):
+            return math.inf
+        if math.isfinite(best):
+            return abs(score - best)
+        return -score if best > 0 else score
+
+    return min(scores, key=distance)
