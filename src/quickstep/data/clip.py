@@ -32,6 +32,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.face_picture import FacePicture
+from quickstep.conditions.pose_maps import mask_map, normal_map
 from quickstep.conditions.skeleton import Poses
 from quickstep.data import maps
 from quickstep.data.image import read_image, write_image
@@ -268,11 +269,11 @@ def _write_files(folder: Path, clip: Clip) -> None:
         nearest, farthest = info["depth_range"] = maps.depth_range(clip.depth)
         pictures["depth"] = maps.depth_picture(clip.depth, nearest=nearest, farthest=farthest)
     if clip.normal is not None:
-        pictures["normal"] = maps.normal_picture(clip.normal)
+        pictures["normal"] = normal_map(clip.normal)
     if clip.part is not None:
         pictures["semantic_map"] = maps.part_picture(clip.part)
     if clip.mask is not None:
-        pictures["mask"] = maps.mask_picture(clip.mask)
+        pictures["mask"] = mask_map(clip.mask)
     for name, frames in pictures.items():
         write_video(folder / f"{name}.mp4", frames, fps=fps, lossless=True)
     if clip.body is not None:

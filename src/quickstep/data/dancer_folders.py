@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from quickstep.conditions.pose_maps import normal_map
 from quickstep.data import maps
 from quickstep.data.clip import (
     Body,
@@ -168,7 +169,7 @@ def _sheet_row(clip: Clip) -> UInt8[np.ndarray, "H V 3"]:
         clip.frames[moments],
         skeleton_pictures(clip.poses[moments]),
         maps.depth_picture(depth[moments], nearest=nearest, farthest=farthest),
-        maps.normal_picture(normal[moments]),
+        normal_map(normal[moments]),
         maps.part_picture(part[moments]),
     )
     tiles = [column[one] for one in range(len(moments)) for column in columns]

@@ -1,9 +1,13 @@
-"""Truth maps as pictures and back: depth in grey, normals and body parts in colour."""
+"""Truth maps as pictures that can be read back: depth in grey, normals and parts in colour.
+
+Normals and masks are stored as Champ shows them (`conditions.pose_maps`); depth is one range for a
+whole clip and parts have colours of their own, so that both can be told exactly.
+"""
 
 import colorsys
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 NUM_PARTS = 24
 
@@ -46,19 +50,8 @@ def depth_range(depth: Float[np.ndarray, "f H W"]) -> tuple[float, float]:
     return (float(on.min()), float(on.max())) if on.size else (0.0, 1.0)
 
 
-def normal_picture(normal: Float[np.ndarray, "f H W 3"]) -> UInt8[np.ndarray, "f H W 3"]:
-    """Normals in OpenCV axes as colours: red right, green up, blue towards the camera.
-
-    The usual look of normal maps (and Champ's): a surface facing the camera is (128, 128, 255).
-    Black where nothing is.
-    """
-    on = np.abs(normal).sum(axis=-1, keepdims=True) > 0
-    turned = normal * np.array([1, -1, -1], dtype=np.float32)
-    return np.where(on, np.round((turned + 1) * 127.5), 0).clip(0, 255).astype(np.uint8)
-
-
 def normal_of(picture: UInt8[np.ndarray, "f H W 3"]) -> Float[np.ndarray, "f H W 3"]:
-    """The inverse of `normal_picture`, of unit length again; zero where nothing is."""
+    """The inverse of `pose_maps.normal_map`, of unit length again; zero where nothing is."""
     turned = picture.astype(np.float32) / 127.5 - 1
     normal = turned * np.array([1, -1, -1], dtype=np.float32)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True).clip(1e-6)
@@ -84,8 +77,3 @@ def part_of(picture: UInt8[np.ndarray, "f H W 3"]) -> UInt8[np.ndarray, "f H W"]
     if not np.array_equal(keys[part], codes):
         raise ValueError("a semantic map holds a colour that stands for no part: stored with loss")
     return part
-
-
-def mask_picture(mask: Bool[np.ndarray, "f H W"]) -> UInt8[np.ndarray, "f H W 3"]:
-    """A mask as white on black."""
-    return np.repeat(mask[..., None].astype(np.uint8) * np.uint8(255), 3, axis=-1)
