@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quickstep.conditions.body import BodyMesh
 from quickstep.conditions.pose_maps import normal_map
 from quickstep.conditions.skeleton import Poses
 from quickstep.data import maps
 from quickstep.data.clip import (
-    Body,
     Clip,
     ClipError,
     ClipInfo,
@@ -65,11 +65,11 @@ def clip(frames: np.ndarray) -> Clip:
         normal=np.where(part[..., None] > 0, normal, 0),
         part=part,
         mask=part > 0,
-        body=Body(
+        body=BodyMesh(
             verts=rng.normal(size=(num, 5, 3)).astype(np.float32),
             faces=np.array([[0, 1, 2], [2, 3, 4]]),
             part=np.array([0, 1, 2, 3, 23]),
-            cam_t=np.ones((num, 3), dtype=np.float32),
+            cam_t=np.full((num, 3), 9.0),
             focal=100.0,
             size=(wide, high),
         ),

@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
+from quickstep.conditions.body import BodyMesh
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.face_picture import FacePicture
 from quickstep.conditions.pose_maps import mask_map, normal_map
@@ -46,27 +47,6 @@ MAPS = ("dwpose", "depth", "normal", "semantic_map", "mask")
 
 class ClipError(ValueError):
     """A clip folder that cannot be read or written; the message is one line and names it."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """A body mesh in every frame, OpenCV axes; see the project's file formats.
-
-    Attributes:
-        verts: metres, relative to `cam_t`.
-        faces: vertex numbers of each triangle.
-        part: SMPL's joint, 0 to 23, that carries each vertex.
-        cam_t: metres from the camera.
-        focal: pixels.
-        size: (width, height).
-    """
-
-    verts: Float[np.ndarray, "f v 3"]
-    faces: Int[np.ndarray, "g 3"]
-    part: Int[np.ndarray, " v"]
-    cam_t: Float[np.ndarray, "f 3"]
-    focal: float
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +114,7 @@ class Clip:
     normal: Float[np.ndarray, "f H W 3"] | None = None
     part: UInt8[np.ndarray, "f H W"] | None = None
     mask: Bool[np.ndarray, "f H W"] | None = None
-    body: Body | None = None
+    body: BodyMesh | None = None
 
 
 def write_clip(folder: str | Path, clip: Clip) -> None:
@@ -277,8 +257,7 @@ def _write_files(folder: Path, clip: Clip) -> None:
     for name, frames in pictures.items():
         write_video(folder / f"{name}.mp4", frames, fps=fps, lossless=True)
     if clip.body is not None:
-        with (folder / "body.npz").open("wb") as file:
-            np.savez_compressed(file, **asdict(clip.body))
+        clip.body.write(folder / "body.npz")
     text = json.dumps(info, indent=1, allow_nan=False)
     (folder / "clip.json").write_text(text + "\n", encoding="utf-8")
 
@@ -305,21 +284,5 @@ def _read_maps(folder: Path, info: ClipInfo) -> dict[str, Any]:
     if (path := folder / "mask.mp4").is_file():
         found["mask"] = read_video(path).frames[..., 0] > 127
     if (path := folder / "body.npz").is_file():
-        found["body"] = _read_body(path)
+        found["body"] = BodyMesh.read(path)
     return found
-
-
-def _read_body(path: Path) -> Body:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            width, height = (int(one) for one in arrays["size"])
-            return Body(
-                verts=arrays["verts"],
-                faces=arrays["faces"],
-                part=arrays["part"],
-                cam_t=arrays["cam_t"],
-                focal=float(arrays["focal"]),
-                size=(width, height),
-            )
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise ClipError(f"{path}: not a body mesh that can be read") from error

@@ -10,7 +10,6 @@ from jaxtyping import UInt8
 from quickstep.conditions.pose_maps import normal_map
 from quickstep.data import maps
 from quickstep.data.clip import (
-    Body,
     Clip,
     ClipError,
     ClipInfo,
@@ -104,7 +103,6 @@ def write_dancer_clips(
 def clip_of_dancer(dancer: DancerClip) -> Clip:
     """A rendered clip as plain arrays, its truth complete."""
     side, seeds = dancer.size, dancer.seeds
-    mesh = dancer.mesh()
     face = dancer_face(seeds, size=side, preset=dancer.preset)
     info = ClipInfo(
         fps=float(dancer.fps),
@@ -136,14 +134,7 @@ def clip_of_dancer(dancer: DancerClip) -> Clip:
         normal=dancer.normal.cpu().numpy(),
         part=dancer.part.cpu().numpy(),
         mask=dancer.mask.cpu().numpy(),
-        body=Body(
-            verts=mesh.verts,
-            faces=mesh.faces,
-            part=mesh.part,
-            cam_t=mesh.cam_t,
-            focal=float(mesh.focal),
-            size=mesh.size,
-        ),
+        body=dancer.mesh(),
     )
 
 

@@ -1,7 +1,6 @@
 """The procedural dancer: endless clips of people dancing, with exact truth for every frame."""
 
 from quickstep.data.dancer.clip import DancerClip, render_clip, render_clips
-from quickstep.data.dancer.mesh import BodyMesh
 from quickstep.data.dancer.presets import PRESETS
 from quickstep.data.dancer.seeds import TEST_START, VALIDATION_START, DancerSeeds, split_of
 from quickstep.data.dancer.skeleton import JOINTS
@@ -11,7 +10,6 @@ __all__ = [
     "PRESETS",
     "TEST_START",
     "VALIDATION_START",
-    "BodyMesh",
     "DancerClip",
     "DancerSeeds",
     "render_clip",

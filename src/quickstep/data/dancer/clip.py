@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from quickstep.data.dancer.mesh import BodyMesh, body_mesh
+from quickstep.conditions.body import BodyMesh
+from quickstep.data.dancer.mesh import body_mesh
 from quickstep.data.dancer.performance import Performance, perform
 from quickstep.data.dancer.presets import preset_named
 from quickstep.data.dancer.render import (
@@ -79,8 +80,8 @@ class DancerClip:
         """The bare body as triangles in every frame of the clip (the reference left out)."""
         show = self.performance
         solids = show.body_solids.until(len(self.rgb))
-        pelvis = show.skeleton.joints[: len(self.rgb), 0]
-        return body_mesh(solids, pelvis, camera=show.camera, size=self.size)
+        joints = show.skeleton.joints[: len(self.rgb)]
+        return body_mesh(solids, joints, camera=show.camera, size=self.size, fps=self.fps)
 
 
 def render_clip(
