@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 import torch
 
 from quickstep.data.batches import (
+    OF_REFERENCE,
     ClipBatches,
     PersonBatches,
     PictureBatches,
@@ -120,3 +123,80 @@ def test_boxes_follow_their_pictures():
 def test_mixes_that_do_not_fit_are_refused(prepared, settings, message):
     with pytest.raises(ValueError, match=message):
         ClipBatches(prepared, **settings)
+
+
+@pytest.fixture
+def told_twice(prepared) -> ClipBatches:
+    mix = {"lengths": (1, 3), "clips": (8, 6), "shares": (1.0, 1.0)}
+    return ClipBatches(prepared, **mix, references=2, any_reference=0.5)
+
+
+def test_references_of_one_source_tell_the_same_dance(told_twice):
+    """Same-source clips share all but the reference; cross-source ones are of other clips."""
+    seen = set()
+    for index in range(30):
+        batch = told_twice.batch(index)
+        group = batch["group"]
+        assert group.tolist() == [number // 2 for number in range(len(group))]
+        for name, value in batch.items():
+            if name not in OF_REFERENCE:
+                assert torch.equal(value[0::2], value[1::2]), name
+        clip = batch["latents"][:, 0, 0, 0, 0] // 10
+        assert len(clip[0::2].unique()) == len(clip) // 2
+        frames = batch["reference"][:, 0, 0, 0]
+        assert torch.equal(frames // 10, clip)
+        assert (frames[0::2] != frames[1::2]).all()
+        for name in ("image", "reference_pose", "picture"):
+            assert torch.equal(batch[name].flatten(1)[:, 0].float(), frames)
+        shown = batch["latents"][:, :, 0, 0, 0]
+        assert (frames[:, None] != shown).all(), "a reference is no frame of the dance"
+        seen |= {int(frame) % 10 for frame in frames[0::2]}
+    assert 0 in seen and len(seen) > 4
+
+
+def test_batches_of_references_are_pure_functions_too(told_twice, prepared):
+    for index in (0, 3):
+        once, again = told_twice.batch(index), told_twice.batch(index)
+        assert all(torch.equal(once[name], again[name]) for name in once)
+    always = ClipBatches(
+        prepared, lengths=(3,), clips=(4,), shares=(1.0,), references=2, any_reference=0.0
+    )
+    batch = always.batch(1)
+    assert (batch["reference"][0::2] % 10 == 0).all() and (batch["reference"][1::2] % 10).all()
+
+
+def test_a_dance_of_all_frames_is_told_with_frames_of_its_own(prepared):
+    whole = ClipBatches(prepared, lengths=(8,), clips=(6,), shares=(1.0,), references=3)
+    frames = whole.batch(0)["reference"][:, 0, 0, 0].view(2, 3)
+    assert all(len(row.unique()) == 3 for row in frames)
+
+
+def test_rows_of_one_video_are_never_held_apart(prepared, tmp_path):
+    """Six rows cut from three videos: groups of a batch are of different ones."""
+    folder = tmp_path / "cut"
+    shutil.copytree(prepared.folder, folder)
+    cut = [[f"video-{row // 2}", 8 * (row % 2)] for row in range(CLIPS)]
+    (folder / "set.json").write_text(json.dumps({"settings": {"rows": cut}, "done": {}}))
+    mix = {"lengths": (1,), "shares": (1.0,), "references": 2}
+    batches = ClipBatches(PreparedSet(folder, "x"), clips=(6,), **mix)
+    rows = set()
+    for index in range(20):
+        clip = (batches.batch(index)["latents"][::2, 0, 0, 0, 0] // 10).long().tolist()
+        assert sorted(row // 2 for row in clip) == [0, 1, 2]
+        rows |= set(clip)
+    assert rows == set(range(CLIPS))
+    with pytest.raises(ValueError, match="different sources, and the set has 3: got 8 clips"):
+        ClipBatches(PreparedSet(folder, "x"), clips=(8,), **mix)
+
+
+@pytest.mark.parametrize(
+    ("clips", "references", "message"),
+    [
+        (4, 10, "between 1 and the set's 9 frames of a clip: got 10"),
+        (4, 0, "between 1 and the set's 9 frames of a clip: got 0"),
+        (4, 3, r"multiples of references, .* got \(4,\) and 3"),
+    ],
+)
+def test_references_that_do_not_fit_are_refused(prepared, clips, references, message):
+    with pytest.raises(ValueError, match=message):
+        ClipBatches(prepared, lengths=(3,), clips=(clips,), shares=(1.0,), references=references)

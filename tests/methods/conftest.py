@@ -25,6 +25,9 @@ class Shift:
     def drop(self, mask: Tensor) -> "Shift":
         return Shift(self.value.masked_fill(mask, 0))
 
+    def rows(self, index: Tensor) -> "Shift":
+        return Shift(self.value[index])
+
     @staticmethod
     def cat(parts: Any) -> "Shift":
         return Shift(torch.cat([part.value for part in parts]))

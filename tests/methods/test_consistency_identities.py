@@ -101,7 +101,7 @@ def test_8_videolcm_is_one_segment(build, gain_batch, schedule):
     method = build(videolcm(guidance=2.0, noise_offset=0.1).config)
     step = method.draw(gain_batch, generator=seeded(), progress=0.0)
     (t_from, t_to, _), noisy = step.pair, step.noisy
-    ours = method.target_estimate(step, gain_batch)
+    ours = method.target_estimate(step)
     with torch.no_grad():
         teacher = clean_of(method, method.teacher.network, noisy, t_from, gain_batch, guidance=2.0)
         earlier = ddim_step(teacher, noisy, t_from=t_from, t_to=t_to, schedule=schedule)
@@ -120,9 +120,7 @@ def test_squares_in_v_space_weigh_snr_plus_1(build, gain_batch, schedule, space,
     method = build(loss_space=space, distance="squared")
     step = method.draw(gain_batch, generator=seeded(), progress=1.0)
     with torch.no_grad():
-        error = method.student_estimates(step, gain_batch).clean - method.target_estimate(
-            step, gain_batch
-        )
+        error = method.student_estimates(step).clean - method.target_estimate(step)
     weight = (schedule.kappa(step.pair.t_from).square() + 1) ** power
     expected = (error.square().flatten(1).mean(1) * weight.float()).mean()
     torch.testing.assert_close(loss_of(method, gain_batch).value.detach(), expected)
@@ -157,11 +155,11 @@ def test_17_the_order_of_passes_is_nothing(build, gain_batch):
         method = build(distance="squared")
         step = method.draw(gain_batch, generator=seeded(), progress=1.0)
         if student_first:
-            estimate = method.student_estimates(step, gain_batch).clean
-            target = method.target_estimate(step, gain_batch)
+            estimate = method.student_estimates(step).clean
+            target = method.target_estimate(step)
         else:
-            target = method.target_estimate(step, gain_batch)
-            estimate = method.student_estimates(step, gain_batch).clean
+            target = method.target_estimate(step)
+            estimate = method.student_estimates(step).clean
         (estimate - target).square().flatten(1).mean(1).mean().backward()
         gradients.append(method.trainable.gain.grad)
     assert torch.equal(*gradients)
@@ -204,7 +202,7 @@ def test_27_all_but_the_networks_is_float32(gain_pair, schedule, gain_batch):
         )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             step = method.draw(gain_batch, generator=seeded(), progress=0.0)
-            target = method.target_estimate(step, gain_batch)
+            target = method.target_estimate(step)
             loss = loss_of(method, gain_batch)
         assert target.dtype == step.noisy.dtype == loss.value.dtype == torch.float32
         assert {value.dtype for value in loss.parts.values()} == {torch.float32}
@@ -218,7 +216,7 @@ def test_more_teacher_steps_come_nearer_to_the_exact_target(build, gain_batch, s
     for solver_steps in (1, 4, 20):
         method = build(pair="uniform", guidance=1.0, solver_steps=solver_steps)
         step = method.draw(batch, generator=seeded(), progress=0.0)
-        clean = method._teacher_estimate(step, batch["shift"])
+        clean = method._teacher_estimate(step)
         landed = ddim_step(
             clean, step.noisy, t_from=step.pair.t_from, t_to=step.pair.t_to, schedule=schedule
         )

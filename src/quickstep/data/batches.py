@@ -11,6 +11,9 @@ from quickstep.data.faces import PreparedFaces
 from quickstep.data.prepared import PreparedSet, pictures_to_video
 from quickstep.losses.motion import moving_cells
 
+OF_REFERENCE = ("reference", "picture", "reference_pose", "image", "face", "face_found")
+"""What a batch of clips says of the references, not of the dance."""
+
 
 @dataclass(frozen=True)
 class PictureBatches:
@@ -99,14 +102,17 @@ class ClipBatches:
 
     Attributes:
         prepared: the encoded set.
-        lengths: numbers of frames, one of which is drawn for each batch.
-        clips: clips a batch for each length.
+        lengths: numbers of frames, one of which is drawn for each batch; 1 for single frames.
+        clips: clips a batch for each length; one told with several references counts as often.
         shares: how often each length is drawn; they are normalised.
         seed: which order of batches.
         any_reference: chance that the reference is another frame of the dance instead of the
             prepared one; it gives more pairs from the same clips.
         faces: the faces of the set, for networks that are told them.
         face_drop: chance that a clip is given as one without a face.
+        references: with how many references each clip is told. Above 1 they are different frames
+            of the clip's own source, none of them shown in the dance where enough are left, and
+            the clips of a batch are of different sources.
     """
 
     prepared: PreparedSet
@@ -117,6 +123,7 @@ class ClipBatches:
     any_reference: float = 0.5
     faces: PreparedFaces | None = None
     face_drop: float = 0.0
+    references: int = 1
 
     def __post_init__(self):
         if not len(self.lengths) == len(self.clips) == len(self.shares) > 0:
@@ -129,26 +136,77 @@ class ClipBatches:
             raise ValueError(
                 f"lengths must be at most the set's {available} frames: got {max(self.lengths)}"
             )
+        self._expect_references(available)
+
+    def _expect_references(self, available: int) -> None:
+        if not 1 <= self.references <= available + 1:
+            raise ValueError(
+                f"references must be between 1 and the set's {available + 1} frames of a clip: "
+                f"got {self.references}"
+            )
+        if any(count % self.references for count in self.clips):
+            raise ValueError(
+                "clips must be multiples of references, each reference counts as a clip: got "
+                f"{self.clips} and {self.references}"
+            )
+        known = len(set(self.prepared.sources))
+        if self.references > 1 and max(self.clips) // self.references > known:
+            raise ValueError(
+                f"clips must be of different sources, and the set has {known}: got "
+                f"{max(self.clips)} clips with {self.references} references each"
+            )
 
     def batch(self, index: int) -> dict[str, Tensor]:
-        """Latents, skeletons and what else a network is told; see `clips_at`."""
+        """Latents, skeletons and what else a network is told; see `clips_at`.
+
+        With several references, also ``group`` (b): clips of one number are one clip, told with
+        different references.
+        """
         rng = np.random.default_rng((self.seed, index))
         shares = np.asarray(self.shares) / sum(self.shares)
         kind = rng.choice(len(self.lengths), p=shares)
-        num_frames, num_clips = self.lengths[kind], self.clips[kind]
-        rows = rng.choice(len(self.prepared), size=num_clips, replace=False)
+        num_frames, members = self.lengths[kind], self.references
+        rows = self._rows(rng, count=self.clips[kind] // members)
         available = self.prepared.frames.shape[1] - 1
         moments, references = [], []
         for _ in rows:
             stride = int(rng.integers(1, (available - 1) // max(num_frames - 1, 1) + 1))
             start = int(rng.integers(0, available - (num_frames - 1) * stride))
             moments.append(1 + start + stride * np.arange(num_frames))
-            other = rng.random() < self.any_reference
-            references.append(int(rng.integers(1, available + 1)) if other else 0)
-        batch = self.clips_at(rows, np.stack(moments), np.asarray(references))
+            references += self._references(rng, shown=moments[-1], available=available)
+        batch = self.clips_at(
+            rows.repeat(members), np.stack(moments).repeat(members, 0), np.asarray(references)
+        )
         if self.faces is not None:
-            batch["face_found"] &= torch.from_numpy(rng.random(len(rows)) >= self.face_drop)
+            kept = rng.random(len(rows)) >= self.face_drop
+            batch["face_found"] &= torch.from_numpy(kept.repeat(members))
+        if members > 1:
+            batch["group"] = torch.arange(len(rows)).repeat_interleave(members)
         return batch
+
+    def _rows(self, rng: np.random.Generator, *, count: int) -> np.ndarray:
+        """Different clips, with several references also of different sources."""
+        if self.references == 1:
+            return rng.choice(len(self.prepared), size=count, replace=False)
+        order = rng.permutation(len(self.prepared))
+        sources = [self.prepared.sources[row] for row in order]
+        _, first = np.unique(sources, return_index=True)
+        return order[np.sort(first)[:count]]
+
+    def _references(
+        self, rng: np.random.Generator, *, shown: np.ndarray, available: int
+    ) -> list[int]:
+        """The frames that a clip is told as its references."""
+        if self.references == 1:
+            other = rng.random() < self.any_reference
+            return [int(rng.integers(1, available + 1)) if other else 0]
+        free = np.setdiff1d(np.arange(available + 1), shown)
+        if len(free) < self.references:
+            free = np.arange(available + 1)
+        drawn = rng.choice(free, size=self.references, replace=False).tolist()
+        if rng.random() < self.any_reference:
+            return drawn
+        return [0, *(frame for frame in drawn if frame)][: self.references]
 
     def clips_at(
         self, rows: np.ndarray, moments: np.ndarray, references: np.ndarray

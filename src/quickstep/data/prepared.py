@@ -118,6 +118,16 @@ class PreparedSet:
         """Image embeddings, n f+1 d."""
         return self._array(f"images-{self.encoders}")
 
+    @cached_property
+    def sources(self) -> list[str]:
+        """What each row was cut from: rows of one long video have one source."""
+        path = self.folder / "set.json"
+        noted = json.loads(path.read_text()) if path.is_file() else {}
+        cut = noted.get("settings", {}).get("rows")
+        if cut is None:
+            return [str(row) for row in range(len(self))]
+        return [name for name, _ in cut]
+
     def __len__(self) -> int:
         return len(self.boxes)
 

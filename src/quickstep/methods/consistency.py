@@ -1,6 +1,5 @@
 """Consistency distillation: one engine whose settings are LCM, VideoLCM and DanceLCM's (Eq. 4)."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from quickstep.data.batches import OF_REFERENCE
 from quickstep.diffusion.addim import addim_clean, clean_variance
 from quickstep.diffusion.consistency import consistency_target, residual_scale
 from quickstep.diffusion.edges import draw_edge
@@ -16,6 +16,7 @@ from quickstep.diffusion.schedule import spread
 from quickstep.diffusion.segments import TimePair, draw_pair
 from quickstep.diffusion.solver import ddim_step, inverse_ddim, solve
 from quickstep.methods.consistency_config import ConsistencyConfig
+from quickstep.methods.cosec import Sources, regularisation, sources_of
 from quickstep.methods.distances import bounded_snr, clip_distance, distances_by_time
 from quickstep.methods.distillation import (
     Conditions,
@@ -27,7 +28,7 @@ from quickstep.methods.distillation import (
 )
 from quickstep.methods.protocol import Loss
 from quickstep.methods.weighting import motion_weight_of, person_weight
-from quickstep.networks.averaging import ema_update
+from quickstep.networks.averaging import ema_update, slow_copy
 from quickstep.teachers.protocol import Denoiser
 
 __all__ = ["Consistency", "ConsistencyConfig"]
@@ -50,6 +51,12 @@ class Step(NamedTuple):
 
     asked: Int[Tensor, " n"]
     """The clips (on the CPU) whose target the target network has a share in."""
+
+    conditions: Any
+    """What all networks are told of the batch: made once, each encodes it by its own weights."""
+
+    sources: Sources
+    """How the clips go together; members of one group share noise and times."""
 
 
 class Consistency(Distillation):
@@ -99,7 +106,7 @@ class Consistency(Distillation):
         self.config = config
         self.target = student
         if config.target == "ema":
-            self.target = copy.deepcopy(student).eval().requires_grad_(False)
+            self.target = slow_copy(student)
 
     def loss(
         self, batch: Mapping[str, Tensor], *, generator: torch.Generator, progress: float
@@ -107,14 +114,16 @@ class Consistency(Distillation):
         """The loss of one batch of clips.
 
         Args:
-            batch: ``latents`` (b f c h w), what ``conditions`` reads, and ``person`` and
-                ``motion`` (b f h w) where they are given weight.
+            batch: ``latents`` (b f c h w), what ``conditions`` reads, ``person`` and ``motion``
+                (b f h w) where they are given weight, and ``group`` (b) where clips are told
+                with several references each (`quickstep.methods.cosec`).
             generator: source of times and noise.
             progress: share of the run that is done; pairs may depend on it.
 
         Returns:
             The loss (Eq. 8), and for the log: the plain ``distance``, also by pieces of the time
-            axis; ``auxiliary`` (Eq. 5); the share of ``motion``; the ``evaluations`` per clip.
+            axis; ``auxiliary`` (Eq. 5); the share of ``motion``; what sources say of the student
+            (`quickstep.methods.cosec.regularisation`); the ``evaluations`` per clip.
 
         Raises:
             ValueError: a weight is on whose part the batch lacks.
@@ -124,8 +133,8 @@ class Consistency(Distillation):
         weight = person_weight(batch, config.person_weight) * motion_weight_of(
             batch, config.motion_weight, norm=config.motion_norm
         )
-        target = self.target_estimate(step, batch)
-        estimates = self.student_estimates(step, batch)
+        target = self.target_estimate(step)
+        estimates = self.student_estimates(step)
         distance = self._distance(estimates.clean, target, step, weight=weight)
         with torch.no_grad():
             plain = self._distance(estimates.clean, target, step, weight=torch.ones_like(weight))
@@ -138,24 +147,40 @@ class Consistency(Distillation):
             parts["auxiliary"] = auxiliary.detach()
         if config.motion_weight:
             parts["motion"] = batch["motion"].float().mean()
+        swapped = self._swapped_estimates(step, batch) if config.cosec.is_swapping else None
+        extra, of_sources = regularisation(
+            estimates.clean,
+            step.clean,
+            step.sources,
+            config=config.cosec,
+            swapped=swapped,
+            scale=config.huber_scale,
+        )
+        parts |= of_sources | {"evaluations": torch.tensor(self._count(step, swapped))}
+        return Loss(value=value + extra, parts=parts)
+
+    def _count(self, step: Step, swapped: Tensor | None) -> float:
+        """Notes in the ledger what a batch cost, and returns the evaluations per clip."""
         count = len(step.clean)
+        rows = self.teacher_rows(count, members=step.sources.members)
         cost = self.ledger.count(
             clips=count,
-            student=count,
-            teacher=count * self.teacher_rows * config.solver_steps,
+            student=count if swapped is None else count + len(swapped),
+            teacher=rows * self.config.solver_steps,
             target=len(step.asked),
         )
-        parts["evaluations"] = torch.tensor(cost.total)
-        return Loss(value=value, parts=parts)
+        return cost.total
 
     def draw(
         self, batch: Mapping[str, Tensor], *, generator: torch.Generator, progress: float
     ) -> Step:
-        """Draws the times and the noise of a batch."""
+        """Draws the times and the noise of a batch, alike for all members of a group."""
         config, clean = self.config, batch["latents"].float()
+        sources = sources_of(batch)
+        times = config.cosec.times(sources)
         pair = draw_pair(
             self.segments,
-            batch=len(clean),
+            batch=int(times[-1]) + 1,
             generator=generator,
             policy=config.pair,
             progress=progress,
@@ -167,46 +192,64 @@ class Consistency(Distillation):
             policy=config.edge,
             lower_share=config.lower_edge_share,
         )
+        pair = TimePair(*(sources.shared(t[times]) for t in pair))
         noise = draw_noise(
-            clean.shape, generator=generator, offset=config.noise_offset, device=clean.device
+            (sources.groups, *clean.shape[1:]),
+            generator=generator,
+            offset=config.noise_offset,
+            device=clean.device,
         )
         needed = pair.t_to != pair.edge if config.skip_target else torch.ones(len(clean))
         placed = pair.to(clean.device)
-        noisy = self.teacher.schedule.add_noise(clean, noise, placed.t_from)
-        return Step(clean, noisy, placed, pair, needed.nonzero()[:, 0])
+        noisy = self.teacher.schedule.add_noise(clean, sources.shared(noise), placed.t_from)
+        asked, conditions = needed.nonzero()[:, 0], self.conditions(batch)
+        return Step(clean, noisy, placed, pair, asked, conditions, sources)
 
     @torch.no_grad()
-    def target_estimate(
-        self, step: Step, batch: Mapping[str, Tensor]
-    ) -> Float[Tensor, "b f c h w"]:
+    def target_estimate(self, step: Step) -> Float[Tensor, "b f c h w"]:
         """What the student's clean estimate is asked to be, without gradient."""
         pair, schedule = step.pair, self.teacher.schedule
-        clean_teacher = self._teacher_estimate(step, self.conditions(batch))
+        clean_teacher = self._teacher_estimate(step)
         earlier = ddim_step(
             clean_teacher, step.noisy, t_from=pair.t_from, t_to=pair.t_to, schedule=schedule
         )
         return consistency_target(
             clean_teacher,
-            self._answers(earlier, step, batch),
+            self._answers(earlier, step),
             t_from=pair.t_from,
             t_to=pair.t_to,
             edge=pair.edge,
             schedule=schedule,
         )
 
-    def student_estimates(self, step: Step, batch: Mapping[str, Tensor]) -> Estimates:
+    def student_estimates(self, step: Step) -> Estimates:
         """The student's clean estimate, with gradient; its auxiliary head's if that has weight."""
         student = self.denoiser(self.trainable)
-        features = self._told(student, self.conditions(batch), step.pair.edge)
+        features = self._told(student, step.conditions, step.pair.edge)
         if self.config.auxiliary_weight > 0:
             return both_estimates(student, step.noisy, step.pair.t_from, features)
         return Estimates(student.clean(step.noisy, step.pair.t_from, features))
 
-    def _teacher_estimate(self, step: Step, conditions: Any) -> Float[Tensor, "b f c h w"]:
+    def _swapped_estimates(
+        self, step: Step, batch: Mapping[str, Tensor]
+    ) -> Float[Tensor, "p f c h w"]:
+        """The student told, in the first clips of paired groups, the other group's reference."""
+        sources, student = step.sources, self.denoiser(self.trainable)
+        rows = sources.first[: 2 * sources.pairs]
+        others = rows_of(batch, rows[sources.partners])
+        told = rows_of(batch, rows) | {
+            name: others[name] for name in OF_REFERENCE if name in others
+        }
+        rows = rows.to(step.noisy.device)
+        edge = step.pair.edge[rows]
+        features = self._told(student, self.conditions(told), edge)
+        return student.clean(step.noisy[rows], step.pair.t_from[rows], features)
+
+    def _teacher_estimate(self, step: Step) -> Float[Tensor, "b f c h w"]:
         """The clean estimate with which one DDIM step goes where the teacher goes."""
         config, pair, schedule = self.config, step.pair, self.teacher.schedule
         times = {"t_from": pair.t_from, "t_to": pair.t_to, "schedule": schedule}
-        denoise = self.teacher_denoise(conditions)
+        denoise = self.teacher_denoise(step.conditions, members=step.sources.members)
         if config.solver_steps > 1:
             landed = solve(denoise, step.noisy, num_steps=config.solver_steps, **times)
             return inverse_ddim(landed, step.noisy, **times)
@@ -217,19 +260,19 @@ class Consistency(Distillation):
         return addim_clean(clean_teacher, step.noisy, variance=variance, **times)
 
     def _answers(
-        self, earlier: Float[Tensor, "b f c h w"], step: Step, batch: Mapping[str, Tensor]
+        self, earlier: Float[Tensor, "b f c h w"], step: Step
     ) -> Float[Tensor, "b f c h w"]:
         """The target network's clean estimates at ``t_to``; 0 where they have no share."""
         target, rows = self.denoiser(self.target), step.asked.to(earlier.device)
         if not len(rows):
             return torch.zeros_like(earlier)
         # On the edge the network is asked only with skip_target off, and at a valid time.
-        t, edge = step.pair.t_to.clamp(min=0), step.pair.edge
+        t = step.pair.t_to.clamp(min=0)
         with evaluating(self.target):
+            features = self._told(target, step.conditions, step.pair.edge)
             if len(rows) == len(earlier):
-                return target.clean(earlier, t, self._told(target, self.conditions(batch), edge))
-            some = self._told(target, self.conditions(rows_of(batch, rows)), edge[rows])
-            answers = target.clean(earlier[rows], t[rows], some)
+                return target.clean(earlier, t, features)
+            answers = target.clean(earlier[rows], t[rows], features.rows(rows))
         return torch.zeros_like(earlier).index_copy(0, rows, answers)
 
     def _told(self, denoiser: Denoiser, conditions: Any, edge: Int[Tensor, " b"]) -> Any:

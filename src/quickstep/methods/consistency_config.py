@@ -5,6 +5,7 @@ from typing import Literal
 
 from quickstep.diffusion.edges import possible_edges
 from quickstep.diffusion.segments import Grid, Segments, possible_pairs
+from quickstep.methods.cosec import CoSeCConfig
 from quickstep.methods.ledger import CHECKPOINTED, TRAINED, Cost
 
 _NOT_NEGATIVE = (
@@ -54,6 +55,7 @@ class ConsistencyConfig:
             in the paper; above 0 the student must have an auxiliary head.
         auxiliary_time_weight: ``none``, or ``snr`` for ``min(1, SNR)``, which asks less of the
             head where the state shows little of the real video.
+        cosec: what several references of one clip add (CoSeC, Eq. 4 to 8); nothing by default.
     """
 
     num_segments: int = 2
@@ -80,6 +82,7 @@ class ConsistencyConfig:
     motion_norm: Literal["mean", "masked-mean"] = "mean"
     auxiliary_weight: float = 0.0
     auxiliary_time_weight: Literal["none", "snr"] = "none"
+    cosec: CoSeCConfig = CoSeCConfig()
 
     def __post_init__(self):
         """Refuses what no run could follow."""
@@ -116,13 +119,16 @@ class ConsistencyConfig:
         """The segments these settings name, on the training grid."""
         return Segments(count=self.num_segments, grid=Grid(skip=self.skip), anchor=self.anchor)
 
-    def cost(self, *, progress: float = 1.0, checkpointing: bool = False) -> Cost:
+    def cost(
+        self, *, progress: float = 1.0, checkpointing: bool = False, references: int = 1
+    ) -> Cost:
         """The expected evaluations per clip of a step, to train methods at equal compute.
 
         Args:
             progress: share of the training that is done; pairs that shrink meet the edge less
                 often later.
             checkpointing: whether the student computes its activations twice.
+            references: with how many references each clip is told; it counts as often.
         """
         pairs, chance = possible_edges(
             *possible_pairs(self.segments, policy=self.pair, progress=progress),
@@ -131,8 +137,11 @@ class ConsistencyConfig:
             lower_share=self.lower_edge_share,
         )
         asked = float(chance[pairs.t_to != pairs.edge].sum()) if self.skip_target else 1.0
+        trained = CHECKPOINTED if checkpointing else TRAINED
+        swapped = 1 / references if self.cosec.is_swapping else 0
+        untold = 0 if self.guidance == 1 else 1 / references
         return Cost(
-            student=CHECKPOINTED if checkpointing else TRAINED,
-            teacher=float((1 if self.guidance == 1 else 2) * self.solver_steps),
+            student=trained * (1 + swapped),
+            teacher=(1 + untold) * self.solver_steps,
             target=asked,
         )

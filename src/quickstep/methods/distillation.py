@@ -63,17 +63,22 @@ class Distillation(PlainMethod):
         more = [target] if isinstance(target, nn.Module) and target not in known else []
         return [self.teacher.network, *more]
 
-    @property
-    def teacher_rows(self) -> int:
-        """Rows of the teacher's batch for each clip: guidance runs both branches in one."""
-        return 1 if self.guidance == 1 else 2
+    def teacher_rows(self, clips: int, *, members: int = 1) -> int:
+        """Rows of the teacher's batch for so many clips: guidance runs both branches in one.
 
-    def teacher_denoise(self, conditions: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        Of `members` clips in a row that differ in their references alone, the branch without
+        them answers once.
+        """
+        return clips if self.guidance == 1 else clips + clips // members
+
+    def teacher_denoise(
+        self, conditions: Any, *, members: int = 1
+    ) -> Callable[[Tensor, Tensor], Tensor]:
         """The guided teacher, told of its conditions once for all its evaluations."""
         features = self.teacher.encode(conditions)
 
         def denoise(noisy: Float[Tensor, "b ..."], t: Int[Tensor, " b"]) -> Tensor:
-            return self.teacher.guided(noisy, t, features, guidance=self.guidance)
+            return self.teacher.guided(noisy, t, features, guidance=self.guidance, members=members)
 
         return denoise
 

@@ -143,7 +143,7 @@ class PeRFlow(Distillation):
             scale = velocity_scale(t, line=line, schedule=schedule).square()
             error = error * spread(scale, error, dtype=error.dtype)
         value = (error * person_weight(batch, config.person_weight)).mean()
-        rows = count * self.teacher_rows * config.solver_steps
+        rows = self.teacher_rows(count) * config.solver_steps
         cost = self.ledger.count(clips=count, student=count, teacher=rows)
         parts = {"error": error.detach().mean(), "evaluations": torch.tensor(cost.total)}
         return Loss(value=value, parts=parts)

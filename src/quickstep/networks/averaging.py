@@ -1,9 +1,22 @@
 """Exponential moving averages of weights: of target networks and of the evaluation average."""
 
+import copy
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def slow_copy(network: Module) -> Module:
+    """A frozen copy of a network in evaluation mode, to be moved by `ema_update`.
+
+    Weights that are frozen in `network` already are shared: they never move.
+    """
+    frozen = {id(each): each for each in network.parameters() if not each.requires_grad}
+    return copy.deepcopy(network, frozen).eval().requires_grad_(False)
 
 
 def ema_update(target: nn.Module, source: nn.Module, *, decay: float) -> None:

@@ -24,6 +24,10 @@ class Features(Protocol):
         """The same per sample: dropped where ``mask`` is true."""
         ...
 
+    def rows(self, index: Int[Tensor, " n"]) -> "Features":
+        """The features of some samples, in the order of ``index``."""
+        ...
+
     @staticmethod
     def cat(parts: Sequence[Any]) -> Any:
         """Several batches of features as one."""
@@ -96,6 +100,7 @@ class Denoiser:
         features: Any,
         *,
         guidance: float,
+        members: int = 1,
     ) -> Float[Tensor, "b f c h w"]:
         """The clean estimate under classifier-free guidance, both branches in one batch.
 
@@ -106,10 +111,19 @@ class Denoiser:
             t: their times.
             features: conditional features; the unconditional ones are their ``dropped()``.
             guidance: g in ``u + g (c - u)``; LCM's w is g - 1. At 1 one evaluation is enough.
+            members: so many samples in a row differ in what the unconditional branch is not told,
+                and in nothing else; it answers once for all of them.
         """
         if guidance == 1.0:
             return self.clean(noisy, t, features)
-        both = type(features).cat([features, features.dropped()])
-        clean = self.clean(torch.cat([noisy, noisy]), torch.cat([t, t]), both)
-        conditional, unconditional = clean.chunk(2)
+        if members == 1:
+            first, untold = slice(None), features.dropped()
+        else:
+            first = torch.arange(0, len(noisy), members, device=noisy.device)
+            untold = features.rows(first).dropped()
+        both = type(features).cat([features, untold])
+        clean = self.clean(torch.cat([noisy, noisy[first]]), torch.cat([t, t[first]]), both)
+        conditional, unconditional = clean[: len(noisy)], clean[len(noisy) :]
+        if members > 1:
+            unconditional = unconditional.repeat_interleave(members, dim=0)
         return guided(conditional, unconditional, guidance)

@@ -79,6 +79,14 @@ class UniAnimateFeatures:
             face_found=None if self.face_found is None else self.face_found & ~mask,
         )
 
+    def rows(self, index: Int[Tensor, " n"]) -> "UniAnimateFeatures":
+        """The features of some clips, in the order of `index`."""
+        of_clips = ("tokens", "concat", "reference", "edge", "face", "face_found")
+        known = {name: getattr(self, name) for name in of_clips}
+        return replace(
+            self, **{name: part[index] for name, part in known.items() if part is not None}
+        )
+
     def repeat(self, count: int) -> "UniAnimateFeatures":
         """The whole batch `count` times over, as `Tensor.repeat` does."""
         return self.cat([self] * count)
