@@ -13,6 +13,7 @@ FLOORS = {
     "losses": 1,
     "networks": 2,
     "conditions": 2,
+    "checkpoints": 3,
     "teachers": 3,
     "data": 3,
     "methods": 4,

@@ -14,6 +14,7 @@ from quickstep.apps.dancer import dancer
 from quickstep.apps.demo import demo
 from quickstep.apps.evaluate import evaluate
 from quickstep.apps.export import export
+from quickstep.apps.import_checkpoints import import_unianimate
 from quickstep.apps.learning import distill, train
 from quickstep.apps.reproduce import reproduce
 
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "curve": curve,
     "reproduce": reproduce,
     "export": export,
+    "import unianimate": import_unianimate,
 }
 DESCRIPTION = "Human image animation in 2 to 4 denoising steps."
 TRACEBACK = "QUICKSTEP_TRACEBACK"
@@ -39,13 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after ``quickstep``; those of the process unless given.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if " ".join(words[:2]) in COMMANDS:
+        words[:2] = [" ".join(words[:2])]
     try:
         with plain_warnings():
             code = tyro.extras.subcommand_cli_from_dict(
                 COMMANDS,
                 prog="quickstep",
                 description=DESCRIPTION,
-                args=arguments,
+                args=words,
                 sort_subcommands=False,
             )
     except KeyboardInterrupt:

@@ -199,45 +199,76 @@ def save_model(
         ValueError: a part is missing or unknown, a weight does not fit float16, or ``path`` is
             something other than a model folder.
     """
-    path = Path(path)
     wanted = {"unet", *_PARTS}
     if set(parts) != wanted:
         raise ValueError(f"parts must be {sorted(wanted)}: got {sorted(parts)}")
     if isinstance(parts["unet"], Adapted) != bool(settings.teacher):
         raise ValueError("settings.teacher is for an adapted network, and needed for one")
+    with new_model_folder(path) as folder:
+        _write_folder(folder, parts=parts, settings=settings, card=card, half=half)
+    return Path(path)
+
+
+@contextmanager
+def new_model_folder(path: str | Path) -> Iterator[Path]:
+    """A folder beside ``path`` that takes its place at the end of the ``with``: whole, or not.
+
+    Args:
+        path: the folder to make; a model folder already there is replaced, anything else kept.
+
+    Raises:
+        ValueError: ``path`` is something other than a model folder.
+    """
+    path = Path(path)
     if path.exists() and not (path / SETTINGS_FILE).is_file():
         raise ValueError(f"{path} exists and is not a model folder: it is left as it is")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside.mkdir()
     try:
-        _write_folder(beside, parts=parts, settings=settings, card=card, half=half)
+        yield beside
         _swap_in(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return path
+
+
+def describe_folder(
+    folder: Path, *, classes: Mapping[str, type], settings: Settings, card: str
+) -> None:
+    """Writes the files that make a folder of parts a model folder, ``quickstep.json`` the last.
+
+    Args:
+        folder: where the parts' folders are.
+        classes: of the parts, by their folder's name.
+        settings: what the model was made for.
+        card: text of the model card.
+    """
+    index: dict[str, Any] = {"_class_name": "Animator"}
+    for name, kind in sorted(classes.items()):
+        index[name] = [kind.__module__.split(".")[0], kind.__name__]
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    (folder / "README.md").write_text(card)
+    (folder / SETTINGS_FILE).write_text(json.dumps(to_dict(settings), indent=2) + "\n")
 
 
 def _write_folder(
     folder: Path, *, parts: Mapping[str, Any], settings: Settings, card: str, half: bool
 ) -> None:
-    folder.mkdir()
-    index: dict[str, Any] = {"_class_name": "Animator"}
     own = {"unet": parts["unet"]} if settings.encoders_of else parts
     if isinstance(parts["unet"], Adapted):
         own = {}
         write_accelerator(folder, parts["unet"], half=half)
-    for name, part in sorted(own.items()):
+    for name, part in own.items():
         with _no_progress_bar():
             part.save_pretrained(folder / name, safe_serialization=True)
         if half:
             _halve(folder / name)
-        index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
     text = getattr(parts["unet"], "empty_text", None)
     if isinstance(text, torch.Tensor) and text.numel():
         save_file({"tokens": text.detach().cpu().contiguous()}, folder / EMPTY_TEXT_FILE)
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / SETTINGS_FILE).write_text(json.dumps(to_dict(settings), indent=2) + "\n")
-    (folder / "README.md").write_text(card)
+    classes = {name: type(part) for name, part in own.items()}
+    describe_folder(folder, classes=classes, settings=settings, card=card)
 
 
 def _halve(folder: Path) -> None:
@@ -248,6 +279,24 @@ def _halve(folder: Path) -> None:
             if not bool(torch.isfinite(halved[key]).all()):
                 raise ValueError(f"{key} of {folder.name} does not fit float16: save with half off")
         save_file(halved, path, metadata={"format": "pt"})
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Takes away what processes that were killed left beside ``path``."""
+    for left in path.parent.glob(f".{path.name}.*.new"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not _runs(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _swap_in(new: Path, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Public checkpoints of other projects, turned into model folders."""
