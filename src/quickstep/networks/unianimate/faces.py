@@ -12,13 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from quickstep.networks.unianimate.attention import (
-    Attention,
-    Guide,
-    attention,
-    merge_heads,
-    split_heads,
-)
+from quickstep.networks.attention import attention, merge_heads, split_heads
+from quickstep.networks.unianimate.attention import Attention, Guide
 
 FEATURES = ("vae", "clip")
 INJECTIONS = ("decoupled", "joined")

@@ -1,0 +1,115 @@
+"""What Champ's denoiser is told, and what its encoders make of it once a clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from quickstep.networks.champ.bank import NONE, ReferenceBank, SeenReferences
+
+POSE_MAPS = ("depth", "normal", "semantic_map", "dwpose")
+"""Champ's maps, in the order of its settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampConditions:
+    """What the network is told about a batch of clips.
+
+    Attributes:
+        image: projected CLIP embedding of the reference picture, one token.
+        reference: scaled latents of the reference picture.
+        pose_maps: a picture in [0, 1] for every map and frame, 8 pixels to a latent cell; the maps
+            in the order of the network's ``pose_maps``. None for none.
+        bank: what the reference network made of the references before, so that it need not run.
+        is_still: the frames are pictures that do not follow each other: motion modules are left
+            out, as in Champ's first stage.
+    """
+
+    image: Float[Tensor, "b 1 d"]
+    reference: Float[Tensor, "r c h w"] | None = None
+    pose_maps: Float[Tensor, "p f m 3 H W"] | None = None
+    bank: ReferenceBank | None = None
+    is_still: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampFeatures:
+    """The encoded conditions of a batch of clips, for any denoiser of the same shape.
+
+    Attributes:
+        tokens: the image's token, zero where it is dropped.
+        pose: sum of the encoded pose maps, added behind the denoiser's first convolution; never
+            dropped. None for none.
+        bank: the references.
+        rows: the reference of each clip in `bank`, -1 for none.
+        reference: latents of the reference, for a network that is told them in every frame.
+        is_still: see `ChampConditions`.
+    """
+
+    tokens: Float[Tensor, "b 1 d"]
+    pose: Float[Tensor, "b f c h w"] | None = None
+    bank: ReferenceBank | None = None
+    rows: tuple[int, ...] = ()
+    reference: Float[Tensor, "b e h w"] | None = None
+    is_still: bool = False
+
+    def seen(self, num_frames: int) -> SeenReferences | None:
+        """The references as the frames of the clips see them; None when no clip has one."""
+        if self.bank is None or all(row == NONE for row in self.rows):
+            return None
+        return SeenReferences(self.bank, self.rows, num_frames)
+
+    def dropped(self) -> "ChampFeatures":
+        """The unconditional branch: no reference and a zero image token; pose maps are kept."""
+        return replace(
+            self,
+            tokens=torch.zeros_like(self.tokens),
+            rows=(NONE,) * len(self.tokens),
+            reference=None if self.reference is None else torch.zeros_like(self.reference),
+        )
+
+    def drop(self, mask: Bool[Tensor, " b"]) -> "ChampFeatures":
+        """The same for the clips where `mask` is True."""
+        gone, reference = mask.tolist(), self.reference
+        if reference is not None:
+            reference = reference.masked_fill(mask[:, None, None, None], 0)
+        rows = self.rows or (NONE,) * len(gone)
+        return replace(
+            self,
+            tokens=self.tokens.masked_fill(mask[:, None, None], 0),
+            rows=tuple(NONE if drop else row for drop, row in zip(gone, rows, strict=True)),
+            reference=reference,
+        )
+
+    @staticmethod
+    def cat(features: Sequence["ChampFeatures"]) -> "ChampFeatures":
+        """One batch out of several. Those of one bank keep it, with what it has projected."""
+        banks = list(
+            {id(item.bank): item.bank for item in features if item.bank is not None}.values()
+        )
+        starts, start = {}, 0
+        for bank in banks:
+            starts[id(bank)] = start
+            start += len(bank)
+        rows = [
+            NONE if row == NONE else row + starts[id(item.bank)]
+            for item in features
+            for row in item.rows or (NONE,) * len(item.tokens)
+        ]
+        return ChampFeatures(
+            tokens=torch.cat([item.tokens for item in features]),
+            pose=_joined([item.pose for item in features], "pose maps"),
+            bank=ReferenceBank.cat(banks) if banks else None,
+            rows=tuple(rows),
+            reference=_joined([item.reference for item in features], "reference latents"),
+            is_still=features[0].is_still,
+        )
+
+
+def _joined(parts: Sequence[Tensor | None], name: str) -> Tensor | None:
+    given = [part for part in parts if part is not None]
+    if given and len(given) < len(parts):
+        raise ValueError(f"either all or none of the features joined must have {name}")
+    return torch.cat(given) if given else None
