@@ -39,6 +39,7 @@ from quickstep.data.dancer.rays import Window
 from quickstep.data.folder_sets import FolderData
 from quickstep.data.image import read_image
 from quickstep.data.prepared import DancerData, PreparedSet, Report, pictures_to_video
+from quickstep.data.turns import in_turn
 from quickstep.networks.faces import Feature, face_features
 from quickstep.networks.mtcnn import load_mtcnn
 
@@ -85,6 +86,7 @@ def dancer_face(
     return FacePicture(picture, (x0 - left, y0 - top, x1 - left, y1 - top))
 
 
+@in_turn
 def prepare_faces(
     prepared: PreparedSet,
     data: DancerData | FolderData,
@@ -172,6 +174,7 @@ def _folder_faces(
     return face_of
 
 
+@in_turn
 def encode_faces(
     folder: Path,
     *,

@@ -22,6 +22,7 @@ from quickstep.data.prepared import (
     open_arrays,
     rows_done,
 )
+from quickstep.data.turns import in_turn
 from quickstep.data.views import View
 
 
@@ -78,6 +79,7 @@ class FolderData:
         return found
 
 
+@in_turn
 def prepare_folders(folder: Path, data: FolderData, *, report: Report | None = None) -> PreparedSet:
     """Cuts and draws the clips of ``data`` into ``folder``, going on where it was stopped.
 

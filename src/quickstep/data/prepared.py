@@ -34,6 +34,7 @@ from transformers import CLIPVisionModelWithProjection
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.dancer import DancerClip, DancerSeeds, render_clips
 from quickstep.data.dancer_poses import dancer_poses, dancer_reference_pose
+from quickstep.data.turns import in_turn
 from quickstep.networks.autoencoder import encode_video
 from quickstep.networks.clip import image_embedding
 
@@ -138,6 +139,7 @@ class PreparedSet:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
+@in_turn
 def prepare_dancer(
     folder: Path,
     data: DancerData,
@@ -180,6 +182,7 @@ def prepare_dancer(
     return PreparedSet(folder)
 
 
+@in_turn
 def encode_set(
     prepared: PreparedSet,
     *,
