@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,3 +57,74 @@ def small_unianimate() -> Callable[..., Any]:
         return network.eval()
 
     return make
+
+
+BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+BODY_BONES = np.array(
+    [
+        *[(0, 0, 0), (0.1, -0.1, 0), (-0.1, -0.1, 0), (0, 0.1, 0), (0, -0.4, 0), (0, -0.4, 0)],
+        *[(0, 0.15, 0), (0, -0.4, 0), (0, -0.4, 0), (0, 0.1, 0), (0, 0, 0.1), (0, 0, 0.1)],
+        *[(0, 0.2, 0), (0.1, 0.1, 0), (-0.1, 0.1, 0), (0, 0.1, 0), (0.1, 0, 0), (-0.1, 0, 0)],
+        *[(0.25, 0, 0), (-0.25, 0, 0), (0.25, 0, 0), (-0.25, 0, 0), (0.1, 0, 0), (-0.1, 0, 0)],
+    ],
+    dtype=np.float32,
+)
+"""From each joint's parent to the joint, metres; y up, x to the person's left."""
+
+
+@pytest.fixture
+def joints_at_rest() -> np.ndarray:
+    """SMPL's 24 joints of a small body model, arms stretched out; y up, metres."""
+    places = np.zeros((24, 3), dtype=np.float32)
+    for joint, parent in enumerate(BODY_PARENTS):
+        places[joint] = BODY_BONES[joint] + (places[parent] if parent >= 0 else 0)
+    return places
+
+
+@pytest.fixture
+def smpl_fields(joints_at_rest: np.ndarray) -> dict[str, Any]:
+    """The fields of a body model's file: a box round each joint, to be followed by hand.
+
+    The first shape coefficient makes all of it larger by a tenth.
+    """
+    corners = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    template = (joints_at_rest[:, None] + 0.04 * corners).reshape(-1, 3).astype(np.float32)
+    sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    box = np.array([(a, b, c) for p, q, r, s in sides for a, b, c in ((p, q, r), (p, r, s))])
+    weights = np.repeat(np.eye(24, dtype=np.float32), 8, axis=0)
+    root = np.array(BODY_PARENTS, dtype=np.int64)
+    root[0] = 4294967295  # as SMPL's own file says that the root has no parent
+    return {
+        "v_template": template,
+        "shapedirs": np.stack((0.1 * template, np.zeros_like(template)), axis=-1),
+        "posedirs": np.zeros((len(template), 3, 207), dtype=np.float32),
+        "J_regressor": weights.T / 8,
+        "weights": weights,
+        "kintree_table": np.stack((root, np.arange(24))),
+        "f": (box + 8 * np.arange(24)[:, None, None]).reshape(-1, 3),
+    }
+
+
+@pytest.fixture
+def model_file(tmp_path: Path, smpl_fields: dict[str, Any]) -> Path:
+    """The file of that body model."""
+    np.savez(tmp_path / "smpl.npz", **smpl_fields)
+    return tmp_path / "smpl.npz"
+
+
+@pytest.fixture
+def motion_fields() -> dict[str, Any]:
+    """Three frames of a body motion: upright where y points down, an arm raised more and more."""
+    num_frames = 3
+    poses = np.zeros((num_frames, 24, 3), dtype=np.float32)
+    poses[:, 0, 0] = np.pi
+    poses[:, 16, 2] = np.linspace(0, 1, num_frames)
+    return {
+        "global_orient": poses[:, 0],
+        "body_pose": poses[:, 1:].reshape(num_frames, 69),
+        "betas": np.zeros((num_frames, 2), dtype=np.float32),
+        "cam_t": np.tile(np.array([[0, 0.1, 4.0]], dtype=np.float32), (num_frames, 1)),
+        "focal": np.array(120.0),
+        "size": np.array([64, 96]),
+        "fps": np.array(15.0),
+    }

@@ -1,5 +1,6 @@
 """Bodies as meshes: files, skinning, and the maps that a camera sees of them."""
 
+from quickstep.conditions.body.keypoints import mesh_poses
 from quickstep.conditions.body.maps import (
     Backend,
     MeshMaps,
@@ -8,10 +9,21 @@ from quickstep.conditions.body.maps import (
     pose_maps_of_mesh,
 )
 from quickstep.conditions.body.mesh import BodyMesh
+from quickstep.conditions.body.motion import BodyMotion, CameraOf
+from quickstep.conditions.body.reading import read_body
+from quickstep.conditions.body.skinning import BodyModel, rotation_matrices
+from quickstep.conditions.body.smpl import read_smpl
 from quickstep.conditions.body.stored import BodyError
 
 __all__ = [
     "Backend",
+    "BodyModel",
+    "BodyMotion",
+    "CameraOf",
+    "mesh_poses",
+    "read_body",
+    "read_smpl",
+    "rotation_matrices",
     "BodyError",
     "BodyMesh",
     "MeshMaps",

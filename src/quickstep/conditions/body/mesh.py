@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from quickstep.conditions.body.stored import BodyError, StoredArrays, checked_array
+from quickstep.conditions.body.stored import BodyError, StoredArrays, check_range, checked_array
 from quickstep.conditions.files import written_beside
 
 NUM_JOINTS = 24
@@ -66,8 +66,8 @@ class BodyMesh:
         faces = checked_array("faces", self.faces, "F 3", kind="integers")
         part = checked_array("part", self.part, "V", kind="integers", sizes=sizes)
         cam_t = checked_array("cam_t", self.cam_t, "T 3", sizes=sizes)
-        _check_range("faces", faces, stop=sizes["V"], of="vertices")
-        _check_range("part", part, stop=NUM_JOINTS, of="joints")
+        check_range("faces", faces, stop=sizes["V"], of="vertices")
+        check_range("part", part, stop=NUM_JOINTS, of="joints")
         _check_in_front(verts, cam_t)
         checked = {"verts": verts, "faces": faces, "part": part, "cam_t": cam_t}
         if self.joints is not None:
@@ -146,8 +146,7 @@ class BodyMesh:
             BodyError: a side below 1.
         """
         size = picture_size("size", size)
-        factor = min(new / old for new, old in zip(size, self.size, strict=True))
-        return replace(self, focal=self.focal * factor, size=size)
+        return replace(self, focal=fitted_focal(self.focal, self.size, size), size=size)
 
 
 def pixels_of(
@@ -155,6 +154,11 @@ def pixels_of(
 ) -> Float[np.ndarray, "*n 2"]:
     """Where points in the camera's axes appear in a picture of (width, height)."""
     return np.asarray(placed[..., :2] / placed[..., 2:] * focal + 0.5 * np.asarray(size))
+
+
+def fitted_focal(focal: float, old: tuple[int, int], new: tuple[int, int]) -> float:
+    """The focal length at which a picture of size `old` just fits into one of size `new`."""
+    return focal * min(after / before for after, before in zip(new, old, strict=True))
 
 
 def positive_number(name: str, value: object) -> float:
@@ -184,16 +188,6 @@ def picture_size(name: str, value: object) -> tuple[int, int]:
     if not (np.isfinite(array).all() and (array == np.floor(array)).all() and (array >= 1).all()):
         raise BodyError(f"{name} must be whole pixels, 1 or more: got {array.tolist()}")
     return int(array[0]), int(array[1])
-
-
-def _check_range(name: str, values: np.ndarray, *, stop: int, of: str) -> None:
-    bad = (values < 0) | (values >= stop)
-    if bad.any():
-        place = np.argwhere(bad)[0]
-        raise BodyError(
-            f"{name} must be between 0 and {stop - 1} (there are {stop} {of}): got "
-            f"{values[tuple(place)]} at [{', '.join(str(one) for one in place)}]"
-        )
 
 
 def _check_in_front(verts: np.ndarray, cam_t: np.ndarray) -> None:

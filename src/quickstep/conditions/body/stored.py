@@ -115,3 +115,18 @@ def checked_array(
             f"[{', '.join(str(one) for one in place)}] ({int(bad.sum())} such numbers)"
         )
     return array.astype(np.float32)
+
+
+def check_range(name: str, values: np.ndarray, *, stop: int, of: str) -> None:
+    """Refuses numbers that are not those of one of `stop` things.
+
+    Raises:
+        BodyError: a value below 0 or from `stop` on; the message names the first.
+    """
+    bad = (values < 0) | (values >= stop)
+    if bad.any():
+        place = np.argwhere(bad)[0]
+        raise BodyError(
+            f"{name} must be between 0 and {stop - 1} (there are {stop} {of}): got "
+            f"{values[tuple(place)]} at [{', '.join(str(one) for one in place)}]"
+        )

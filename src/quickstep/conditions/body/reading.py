@@ -1,0 +1,76 @@
+"""A body sequence out of any file that holds one: vertices, or SMPL parameters and a model."""
+
+from pathlib import Path
+from typing import Any
+
+from quickstep.conditions.body.mesh import EXTRA_FIELDS, BodyMesh, positive_number
+from quickstep.conditions.body.motion import BodyMotion, CameraOf, read_camera
+from quickstep.conditions.body.skinning import BodyModel
+from quickstep.conditions.body.stored import BodyError, StoredArrays
+
+
+def read_body(
+    path: str | Path,
+    *,
+    model: BodyModel | None = None,
+    reference: BodyMotion | None = None,
+    camera: CameraOf = "driving",
+) -> BodyMesh:
+    """Reads a body sequence as a mesh.
+
+    Args:
+        path: a ``.npz`` with vertices (see `BodyMesh`; HMR2's names of camera fields are known,
+            too), or with SMPL parameters (see `BodyMotion.read`).
+        model: the body model that parameters need; it also tells faces and parts of vertices
+            whose file lacks them.
+        reference: the person whose shape, and picture size, a motion is transferred to.
+        camera: whose camera sees the transferred motion, see `BodyMotion.transferred`.
+
+    Raises:
+        BodyError: the file is missing, is of another kind or holds unusable numbers, parameters
+            without a model, or vertices with a reference; the message names the file.
+    """
+    stored = StoredArrays(path, what="a body sequence")
+    if "verts" in stored:
+        if reference is not None:
+            raise BodyError(
+                f"{path}: only SMPL parameters can be transferred to a reference: the file holds "
+                f"vertices"
+            )
+        return _read_vertices(stored, model)
+    if not {"body_pose", "poses", "smpl"} & set(stored.names):
+        raise BodyError(
+            f"{path}: a body sequence has verts, faces, part, cam_t, focal and size, or SMPL "
+            f"parameters: the file holds {', '.join(sorted(stored.names)) or 'nothing'}"
+        )
+    motion = BodyMotion.read(path)
+    if model is None:
+        raise BodyError(
+            f"{path}: SMPL parameters need a body model: give your own SMPL file (.npz)"
+        )
+    try:
+        if reference is not None:
+            motion = motion.transferred(reference, camera=camera)
+        return motion.mesh(model)
+    except BodyError as error:
+        raise BodyError(f"{path}: {error}") from error
+
+
+def _read_vertices(stored: StoredArrays, model: BodyModel | None) -> BodyMesh:
+    values: dict[str, Any] = {name: stored[name] for name in ("verts", "cam_t")}
+    values |= {name: stored[name] for name in EXTRA_FIELDS if name in stored}
+    known = {} if model is None else {"faces": model.faces, "part": model.parts()}
+    for name in ("faces", "part"):
+        if name in known and name not in stored:
+            values[name] = known[name].cpu().numpy()
+        else:
+            values[name] = stored[name]
+    try:
+        if "fps" in values:
+            values["fps"] = positive_number("fps", values["fps"])
+        focal, size = read_camera(stored)
+        return BodyMesh(**values, focal=focal, size=size)
+    except BodyError as error:
+        if str(error).startswith(str(stored.path)):
+            raise
+        raise BodyError(f"{stored.path}: {error}") from error
