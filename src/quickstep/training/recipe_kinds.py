@@ -9,9 +9,11 @@ from quickstep.data.prepared import DancerData
 from quickstep.diffusion.sampling import Sampler
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.contrast import ContrastConfig
+from quickstep.methods.cosec import Sources, expect_sources
 from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.features import FeatureConfig
 from quickstep.methods.perflow import PeRFlowConfig
+from quickstep.methods.phases import Learns
 from quickstep.methods.reconstruction import ReconstructionConfig
 from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.faces import Feature
@@ -82,6 +84,19 @@ class ClipMix:
     clips: tuple[int, ...] = (4, 2, 1)
     shares: tuple[float, ...] = (0.5, 0.3, 0.2)
     any_reference: float = 0.5
+    references: int = 1
+
+    @property
+    def mean_frames(self) -> float:
+        """Frames of a batch on average; each clip's reference, which is looked at, too, is one.
+
+        Example:
+            >>> ClipMix(lengths=(1, 4), clips=(8, 4), shares=(1.0, 1.0)).mean_frames
+            18.0
+        """
+        parts = zip(self.lengths, self.clips, self.shares, strict=True)
+        total = sum(share * clips * (length + 1) for length, clips, share in parts)
+        return total / sum(self.shares)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,12 +208,31 @@ class StudentRecipe(_Distillation):
         gradient_checkpointing: compute the student's activations twice instead of keeping them.
         face: how the student is told the reference's face; None for one that is not.
         train: the loop.
+        start: the recipe of the phase before, whose student this run goes on from, or a model;
+            empty for a student that begins as its teacher.
+        learns: what of a ``full`` student learns: ``all``, or the ``temporal`` layers alone.
     """
 
     method: ConsistencyConfig = ConsistencyConfig()
+    start: str = ""
+    learns: Learns = "all"
 
     def __post_init__(self):
-        """Refuses ranks that would wait for each other for ever."""
+        """Refuses what no batch could give, and ranks that would wait for each other for ever."""
+        references = self.clips.references
+        for count in self.clips.clips:
+            expect_sources(Sources(count // max(references, 1), references), self.method.cosec)
+        if self.method.cosec.temporal_weight and max(self.clips.lengths) == 1:
+            raise ValueError(
+                "method.cosec.temporal_weight has no effect on single frames: set clips.lengths "
+                "to more than 1, or the weight to 0"
+            )
+        if self.form == "adapter" and (self.start or self.learns != "all"):
+            raise ValueError(
+                "start and learns are for form='full': an adapter starts from its teacher, and "
+                f"adapter.targets says what it changes: got start={self.start!r}, "
+                f"learns={self.learns!r}"
+            )
         if self.train.sharding != "none" and self.method.skip_target:
             raise ValueError(
                 f"method.skip_target must be false with train.sharding={self.train.sharding!r}: "

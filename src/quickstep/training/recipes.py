@@ -13,7 +13,8 @@ from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.perflow import PeRFlowConfig
-from quickstep.methods.presets import PRESETS
+from quickstep.methods.phases import PHASED
+from quickstep.methods.presets import PRESETS, Preset
 from quickstep.networks.adapters import AdapterConfig
 from quickstep.training.config import TrainConfig
 from quickstep.training.full_size import FULL_SIZE
@@ -33,12 +34,18 @@ from quickstep.training.recipe_kinds import (
 
 @dataclass(frozen=True)
 class _Sizes:
-    """What `dancer` and `lab` recipes differ in."""
+    """What `dancer` and `lab` recipes differ in.
+
+    `clips` are for methods of one phase, `frames` and `pairs` for those of two: single frames, and
+    clips in even numbers, since two may be one told with two references.
+    """
 
     data: DancerData
     widths: tuple[int, ...]
     latent_channels: int
     clips: ClipMix
+    frames: ClipMix
+    pairs: ClipMix
     face: FaceSettings
     steps: dict[str, int] = field(default_factory=dict)
 
@@ -48,6 +55,8 @@ _DANCER = _Sizes(
     widths=(16, 32, 64, 128),
     latent_channels=16,
     clips=ClipMix(),
+    frames=ClipMix(lengths=(1,), clips=(8,), shares=(1.0,)),
+    pairs=ClipMix(clips=(4, 2, 2)),
     face=FaceSettings(size=64, patch=2),
     steps={"vae": 3000, "clip": 1500, "unianimate": 5400, "dancelcm": 620},
 )
@@ -56,6 +65,8 @@ _LAB = _Sizes(
     widths=(32, 64, 96),
     latent_channels=4,
     clips=ClipMix(lengths=(4, 8), clips=(8, 4), shares=(0.6, 0.4)),
+    frames=ClipMix(lengths=(1,), clips=(16,), shares=(1.0,)),
+    pairs=ClipMix(lengths=(4, 8), clips=(8, 4), shares=(0.6, 0.4)),
     face=FaceSettings(size=64, patch=4),
     steps={"vae": 2000, "clip": 1000, "unianimate": 4000, "dancelcm": 400},
 )
@@ -107,6 +118,7 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             ),
         ),
         **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
+        **_phased(name, sizes),
         f"dancelcm-adapter_{name}": _adapter(name, sizes),
         f"dancelcm-told_{name}": _told(name, sizes),
     }
@@ -118,19 +130,50 @@ def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
     Teacher, data and training are the same for all methods. They are compared at equal compute,
     so that one whose step asks the networks more often makes fewer steps.
     """
-    denoising = _denoising()
-    preset = PRESETS[method](guidance=_GUIDANCE, noise_offset=denoising.noise_offset)
-    config = replace(preset.config, person_weight=denoising.person_weight)
-    evaluations = sizes.steps["dancelcm"] * _EVALUATIONS
+    preset = PRESETS[method](guidance=_GUIDANCE, noise_offset=_denoising().noise_offset)
+    face = sizes.face if method == "dancelcm" else None
+    return _distillation(preset, name, sizes, clips=sizes.clips, face=face)
+
+
+def _phased(name: str, sizes: _Sizes) -> dict[str, DistillationRecipe]:
+    """The methods of two phases: on frames, and from there on clips."""
+    found: dict[str, DistillationRecipe] = {}
+    for method, phases_of in PHASED.items():
+        phases = phases_of(guidance=_GUIDANCE, noise_offset=_denoising().noise_offset)
+        face = sizes.face if method == "quickstep-best" else None
+        first = f"{method}-frames_{name}"
+        mixes = (sizes.frames, sizes.pairs)
+        for key, start, phase, mix in zip(
+            (first, f"{method}_{name}"), ("", first), phases, mixes, strict=True
+        ):
+            found[key] = _distillation(
+                phase,
+                name,
+                sizes,
+                clips=replace(mix, references=phase.references),
+                share=phase.share,
+                face=face,
+                start=start,
+                learns=phase.learns,
+            )
+    return found
+
+
+def _distillation(
+    preset: Preset, name: str, sizes: _Sizes, *, clips: ClipMix, share: float = 1.0, **more: Any
+) -> DistillationRecipe:
+    """Distils this size's teacher, with a share of the compute that all methods have."""
+    config = replace(preset.config, person_weight=_denoising().person_weight)
+    budget = share * sizes.steps["dancelcm"] * _EVALUATIONS * sizes.clips.mean_frames
     common: dict[str, Any] = {
         "data": sizes.data,
         "teacher": f"unianimate_{name}",
-        "clips": sizes.clips,
+        "clips": clips,
         "sampler": preset.sampler,
         "steps_allowed": preset.steps,
         "steps_best": 4,
         "train": TrainConfig(
-            num_steps=round(evaluations / _full_cost(config)),
+            num_steps=round(budget / (full_cost(config, clips) * clips.mean_frames)),
             learning_rate=2e-4,
             warmup_steps=20,
             ema_decay=0.99,
@@ -141,8 +184,7 @@ def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
     }
     if isinstance(config, PeRFlowConfig):
         return PeRFlowRecipe(method=config, **common)
-    face = sizes.face if method == "dancelcm" else None
-    return StudentRecipe(method=config, face=face, **common)
+    return StudentRecipe(method=config, **common, **more)
 
 
 def _adapter(name: str, sizes: _Sizes) -> StudentRecipe:
@@ -164,11 +206,11 @@ def _told(name: str, sizes: _Sizes) -> StudentRecipe:
     return replace(full, method=replace(full.method, edge="lower", tell_edge=True))
 
 
-def _full_cost(config: ConsistencyConfig | PeRFlowConfig) -> float:
+def full_cost(config: ConsistencyConfig | PeRFlowConfig, clips: ClipMix) -> float:
     """Evaluations a clip and step, a skipped target counted: what each method's paper spends."""
-    if isinstance(config, ConsistencyConfig):
-        config = replace(config, skip_target=False)
-    return config.cost().total
+    if isinstance(config, PeRFlowConfig):
+        return config.cost().total
+    return replace(config, skip_target=False).cost(references=clips.references).total
 
 
 _FEATURES = FeatureRecipe(

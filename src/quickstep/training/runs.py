@@ -54,7 +54,12 @@ from quickstep.training.recipes import find_recipe
 from quickstep.training.run_data import RunData, unseen_data
 from quickstep.training.student_faces import face_input
 from quickstep.training.student_previews import StudentPreview
-from quickstep.training.student_runs import student_method, student_network, student_settings
+from quickstep.training.student_runs import (
+    student_method,
+    student_network,
+    student_settings,
+    student_start,
+)
 from quickstep.training.trainer import TrainResult, train
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -247,7 +252,8 @@ class _Run:
         teacher = load_model(self._model_of(recipe.teacher), device=self.device)
         self.parts = {"vae": teacher.vae, "image_encoder": teacher.image_encoder}
         self.settings = student_settings(self.name, recipe, teacher)
-        student = self._started(student_network(recipe, teacher), part="unet")
+        start = student_start(self.name, recipe, home=self.home)
+        student = self._started(student_network(recipe, teacher), part="unet", start=start)
         method = student_method(recipe, student=student, teacher=teacher, settings=self.settings)
         self.network = method.trainable
         unseen = unseen_data(recipe.data)
@@ -292,10 +298,7 @@ class _Run:
     def _clips(self, recipe: TeacherRecipe | DistillationRecipe) -> ClipBatches:
         return ClipBatches(
             self._encoded(recipe.data),
-            lengths=recipe.clips.lengths,
-            clips=recipe.clips.clips,
-            shares=recipe.clips.shares,
-            any_reference=recipe.clips.any_reference,
+            **to_dict(recipe.clips),
             seed=recipe.train.seed,
             **self._face_options(recipe),
         )
@@ -327,17 +330,18 @@ class _Run:
         run = self.home / teacher / "model"
         return run if run.is_dir() else teacher
 
-    def _started(self, network: Network, *, part: str) -> Network:
-        """The network with the weights of ``init``, when that was given."""
-        if self.init is None:
+    def _started(self, network: Network, *, part: str, start: Path | None = None) -> Network:
+        """The network with the weights of ``init``, else of ``start``, when there is one."""
+        init = self.init or start
+        if init is None:
             return network
         if isinstance(network, Adapted):
-            raise ValueError(f"--init {self.init}: an adapter starts from its teacher alone")
-        folder = Path(self.init)
+            raise ValueError(f"--init {init}: an adapter starts from its teacher alone")
+        folder = Path(init)
         if (folder / part).is_dir() and not (folder / "quickstep.json").is_file():
             source: nn.Module = type(network).from_pretrained(folder / part)  # type: ignore[attr-defined]
         else:
-            model = load_model(self.init)
+            model = load_model(init)
             source = {"unet": model.network}.get(part) or getattr(model, part)
         if isinstance(network, UniAnimateUNet):
             config: Any = network.config
@@ -345,7 +349,7 @@ class _Run:
         try:
             network.load_state_dict(source.state_dict())
         except RuntimeError as error:
-            raise ValueError(f"--init {self.init} is of another shape: {error}") from error
+            raise ValueError(f"{init} is of another shape: {error}") from error
         return network
 
 

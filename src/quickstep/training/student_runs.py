@@ -42,9 +42,34 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNe
     else:
         student = extended(copy.deepcopy(teacher.network).float(), **parts)
         student.requires_grad_(True)
+    if isinstance(recipe, StudentRecipe) and recipe.learns == "temporal":
+        _freeze_but_temporal(student)
     if recipe.gradient_checkpointing:
         student.enable_gradient_checkpointing()
     return student
+
+
+def _freeze_but_temporal(student: nn.Module) -> None:
+    student.requires_grad_(False)
+    for module in student.temporal_modules():  # type: ignore[operator]
+        module.requires_grad_(True)
+
+
+def student_start(name: str, recipe: DistillationRecipe, *, home: Path) -> Path | None:
+    """The model of the phase before, in a run beside this one or anywhere; None for the first.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if not isinstance(recipe, StudentRecipe) or not recipe.start:
+        return None
+    for folder in (home / recipe.start / "model", Path(recipe.start)):
+        if folder.is_dir():
+            return folder
+    raise ValueError(
+        f"{name} goes on from {home / recipe.start}, which holds no model: run "
+        f"`quickstep distill {recipe.start}` first, or set start= to begin as the teacher"
+    )
 
 
 def student_method(

@@ -18,6 +18,7 @@ from quickstep.networks.unianimate.attention import (
 from quickstep.networks.unianimate.blocks import (
     Downsample,
     EdgeEmbedding,
+    FrameConvStack,
     ResBlock,
     Stage,
     Stem,
@@ -214,6 +215,11 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
                     layers.append(Upsample(channels))
                 up.append(Stage(layers))
         self.output_blocks = nn.ModuleList(up)
+
+    def temporal_modules(self) -> list[nn.Module]:
+        """The layers that run along the frames; all others see one frame at a time."""
+        kinds = (TemporalTransformer, FrameConvStack)
+        return [module for module in self.modules() if isinstance(module, kinds)]
 
     def set_empty_text(self, tokens: Float[Tensor, "1 n d"]) -> None:
         """Gives the network the text encoder's states of the empty text, a constant.
