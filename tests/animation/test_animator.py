@@ -8,8 +8,11 @@ from PIL import Image
 
 from quickstep import Animator
 from quickstep.animation.driving import read_driving
+from quickstep.animation.telling import encode_picture
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.video import write_video
+from quickstep.networks.clip import image_embedding
+from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.networks.unianimate.extension import extended
 
 
@@ -111,6 +114,86 @@ def test_guidance_evaluates_twice(teacher, picture, dance):
     assert (guided.frames != plain.frames).any()
     upstream = teacher(picture, dance(2), times="upstream", num_inference_steps=4)
     assert upstream.num_evaluations == 8
+
+
+def upstream_loop(animator, scene, *, seed, num_steps, guidance):
+    """UniAnimate's procedure written out: one generator, windows, means, DDIM by the noise."""
+    model, frames = animator.model, scene.num_frames
+    torch.manual_seed(seed)
+    picture = torch.from_numpy(scene.reference).permute(2, 0, 1)[None] / 127.5 - 1
+    posterior = model.vae.encode(picture).latent_dist
+    latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape)
+    latents = latents * model.vae.config["scaling_factor"]
+    noise = torch.randn(1, latents.shape[1], frames, *latents.shape[2:])
+    noise = noise + 0.1 * torch.randn(1, latents.shape[1], frames, 1, 1)
+    alpha_bar = model.schedule.alpha_bar
+    prior = alpha_bar[939 if frames > 4 else 949]
+    reference = latents[:, :, None].expand_as(noise)
+    x = prior.sqrt().float() * reference + (1 - prior).sqrt().float() * noise
+    drawn = torch.from_numpy(scene.skeletons())[None].permute(0, 1, 4, 2, 3) / 255
+    own = torch.from_numpy(scene.reference_skeleton()).permute(2, 0, 1)[None] / 255
+    starts = [0] if frames <= 4 else [*range(0, frames - 4, 3), frames - 4]
+    stride = 1000 // num_steps
+    for t in reversed(range(1, 1001, stride)):
+        total, cover = torch.zeros_like(x), torch.zeros(frames)
+        for start in starts:
+            part = slice(start, start + 4)
+            told = UniAnimateConditions(
+                image=image_embedding(model.image_encoder, picture),
+                reference=latents,
+                pose=drawn[:, part],
+                reference_pose=own,
+            )
+            known = model.network.encode(told)
+            noisy, at = x[:, :, part].transpose(1, 2), torch.tensor([t])
+            v, u = (model.network(noisy, at, each) for each in (known, known.dropped()))
+            total[:, :, part] += (u + guidance * (v - u)).transpose(1, 2)
+            cover[part] += 1
+        v = total / cover[:, None, None]
+        now, then = alpha_bar[t], alpha_bar[max(t - stride, 0)]
+        clean = now.sqrt().float() * x - (1 - now).sqrt().float() * v
+        eps = ((1 / now).sqrt().float() * x - clean) / (1 / now - 1).sqrt().float()
+        x = then.float().sqrt() * clean + (1 - then.float()).sqrt() * eps
+    return x.transpose(1, 2)
+
+
+@pytest.mark.parametrize("num_frames", [4, 9])
+@torch.no_grad()
+def test_everything_as_upstream_is_upstreams_video(teacher, picture, dance, num_frames):
+    """Noise, prior, windows, blend and sampler as UniAnimate's code has them."""
+    scene = teacher.scene(picture, dance(num_frames))
+    plan = teacher.plan(
+        num_steps=5, times="upstream", noise_prior=True, upstream_noise=True, blend="mean"
+    )
+    latents = teacher.denoise(scene, plan=plan, generator=seeded(7))
+    expected = upstream_loop(teacher, scene, seed=7, num_steps=5, guidance=2.0)
+    torch.testing.assert_close(latents.clean, expected, atol=2e-4, rtol=1e-4)
+    ours = teacher.denoise(scene, plan=teacher.plan(num_steps=5), generator=seeded(7))
+    assert (ours.clean - expected).abs().mean() > 0.01
+
+
+def test_the_picture_as_first_frame_is_another_condition(teacher, picture, dance):
+    plain, first = (
+        teacher(picture, dance(4), first_frame=mode, generator=seeded(0)).frames
+        for mode in (False, True)
+    )
+    assert (plain != first).any()
+    everywhere = replace(teacher.settings, reference_everywhere=True)
+    with pytest.raises(ValueError, match="first_frame is for a model"):
+        Animator(replace(teacher.model, settings=everywhere)).plan(first_frame=True)
+
+
+@torch.no_grad()
+def test_the_first_frame_takes_the_references_place(teacher, picture, dance):
+    """UniAnimate's other mode: the network is not told the reference's latents."""
+    scene = teacher.scene(picture, dance(4))
+    encoded = encode_picture(
+        teacher.model, scene, plan=teacher.plan(first_frame=True), generator=seeded(0)
+    )
+    assert set(encoded.told) == {"image", "first_frame", "reference_pose"}
+    assert encoded.told["first_frame"].min() >= 0
+    normal = encode_picture(teacher.model, scene, plan=teacher.plan(), generator=seeded(0))
+    assert set(normal.told) == {"image", "reference", "reference_pose"}
 
 
 def test_each_step_calls_back_with_a_preview(student, picture, dance):

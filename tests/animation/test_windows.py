@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -70,3 +72,18 @@ def test_a_clip_shorter_than_the_trained_length_is_one_window():
 def test_counts_out_of_range_are_refused(num_frames, length, overlap, message):
     with pytest.raises(ValueError, match=message):
         cut_windows(num_frames, length=length, overlap=overlap)
+
+
+@pytest.mark.parametrize("num_frames", [32, 33, 56, 64, 75, 150])
+def test_upstreams_own_list_of_windows(shared, num_frames):
+    facts = json.loads((shared / "fixtures" / "unianimate_ddim.json").read_text())
+    windows = cut_windows(num_frames, length=32, overlap=8)
+    known = facts[f"windows_n{num_frames}_size32_overlap8"]
+    assert [[window.start, window.stop - 1] for window in windows] == known
+
+
+def test_upstreams_blend_is_the_plain_mean():
+    weights = blend_weights(cut_windows(64, length=32), blend="mean")
+    assert weights[0].tolist() == [1.0] * 24 + [0.5] * 8
+    assert weights[1].tolist() == [0.5] * 32
+    assert weights[2].tolist() == [0.5] * 24 + [1.0] * 8

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from quickstep.diffusion.noise import draw_noise
+from quickstep.diffusion.noise import draw_noise, draw_upstream_noise
 
 
 def test_offset_is_one_number_per_frame_and_channel(generator):
@@ -21,3 +21,18 @@ def test_variance_is_that_of_the_law(generator):
 def test_negative_offset_is_refused(generator):
     with pytest.raises(ValueError, match="-0.1"):
         draw_noise((1, 1, 1, 1, 1), generator=generator, offset=-0.1)
+
+
+def test_upstreams_order_is_channels_before_frames():
+    """One seed: the latents' noise laid out b c f h w, then one number to a frame and channel."""
+    torch.manual_seed(11)
+    white = torch.randn(1, 4, 3, 6, 2)
+    expected = white + 0.1 * torch.randn(1, 4, 3, 1, 1)
+    found = draw_upstream_noise(
+        (1, 3, 4, 6, 2), generator=torch.Generator().manual_seed(11), offset=0.1
+    )
+    assert torch.equal(found.transpose(1, 2), expected)
+    plain = draw_upstream_noise((1, 3, 4, 6, 2), generator=torch.Generator().manual_seed(11))
+    assert torch.equal(plain.transpose(1, 2), white)
+    with pytest.raises(ValueError, match="-1"):
+        draw_upstream_noise((1, 1, 1, 1, 1), generator=torch.Generator(), offset=-1.0)

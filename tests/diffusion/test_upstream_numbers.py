@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from quickstep.diffusion.prediction import clean_from, prediction_from
 from quickstep.diffusion.sampling import sample, upstream_times
 from quickstep.diffusion.schedule import Schedule
-from quickstep.diffusion.solver import ddim_step, guided
+from quickstep.diffusion.solver import ddim_step, ddim_step_through_noise, guided
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,21 @@ def test_single_steps(upstream, schedule, num_steps, with_guidance):
         landed = ddim_step(clean, noisy, t_from=t, t_to=t_to, schedule=schedule)
         torch.testing.assert_close(clean, upstream[f"{name}/{step}/x0"], rtol=0, atol=1e-5)
         torch.testing.assert_close(landed, upstream[f"{name}/{step}/x_prev"], rtol=0, atol=1e-5)
+        exact = ddim_step_through_noise(clean, noisy, t_from=t, t_to=t_to, schedule=schedule)
+        assert torch.equal(clean, upstream[f"{name}/{step}/x0"])
+        assert torch.equal(exact, upstream[f"{name}/{step}/x_prev"])
+
+
+def test_a_step_through_the_noise_is_refused_where_it_divides_by_zero(upstream, schedule):
+    for t_from, t_to in ((999, 900), (5, -1)):
+        with pytest.raises(ValueError, match="not pure noise"):
+            ddim_step_through_noise(
+                upstream["xt"],
+                upstream["xt"],
+                t_from=torch.tensor([t_from]),
+                t_to=torch.tensor([t_to]),
+                schedule=schedule,
+            )
 
 
 def test_whole_loop(upstream, schedule):
@@ -52,11 +67,21 @@ def test_whole_loop(upstream, schedule):
         v = guided(0.3 * noisy, 0.1 * noisy, 2.5)
         return clean_from(v, noisy, t, schedule=schedule, parametrisation="v")
 
-    drawn = sample(
-        denoise, upstream["loop30/noise"], times=upstream_times(30), schedule=schedule, end=0
+    drawn, exact = (
+        sample(
+            denoise,
+            upstream["loop30/noise"],
+            times=upstream_times(30),
+            schedule=schedule,
+            end=0,
+            step=step,
+        )
+        for step in (ddim_step, ddim_step_through_noise)
     )
     expected = upstream["loop30/out_model_v=0.3x(cond),0.1x(uncond),cfg2.5"]
     torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
+    assert not torch.equal(drawn, expected)
+    assert torch.equal(exact, expected)
 
 
 def test_forward_process_and_training_target(upstream, schedule):

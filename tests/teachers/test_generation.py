@@ -100,6 +100,46 @@ def test_a_student_that_is_told_its_edge_leaves_segments_out(schedule):
     assert jumps(4)[0] == (999, 739, 739)
 
 
+class Toy(nn.Module):
+    """The toy model of upstream's recorded loop: v is 0.3 or 0.1 of the state."""
+
+    class Told:
+        def __init__(self, gains):
+            self.gains = gains
+
+        def dropped(self):
+            return Toy.Told(torch.full_like(self.gains, 0.1))
+
+        @staticmethod
+        def cat(parts):
+            return Toy.Told(torch.cat([part.gains for part in parts]))
+
+    def __init__(self):
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, noisy, t, features):
+        return features.gains[:, None, None, None, None] * noisy
+
+
+def test_upstreams_31_evaluations_to_the_bit(shared, schedule, monkeypatch):
+    """Denoiser, guidance, times and steps together give the very numbers of upstream's loop."""
+    upstream = load_file(shared / "fixtures" / "unianimate_ddim.safetensors")
+    start = upstream["loop30/noise"].transpose(1, 2)
+    monkeypatch.setattr("quickstep.teachers.generation.draw_noise", lambda *_, **__: start)
+    drawn = draw_latents(
+        Denoiser(Toy(), schedule),
+        Toy.Told(torch.tensor([0.3])),
+        settings=Settings(role="teacher", method="denoising", guidance=2.5),
+        shape=start.shape,
+        num_steps=30,
+        generator=torch.Generator(),
+        times="upstream",
+    )
+    expected = upstream["loop30/out_model_v=0.3x(cond),0.1x(uncond),cfg2.5"]
+    assert torch.equal(drawn.transpose(1, 2), expected)
+
+
 def test_a_start_from_the_reference(denoiser):
     """UniAnimate's noise prior: the reference shows in the result, whatever it is."""
     reference = torch.full((2, 4, 2, 2), 3.0)

@@ -16,18 +16,16 @@ from quickstep.animation.faces import FaceFinder, ReferenceFace
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.scene import ReferencePose, Scene, set_scene
 from quickstep.animation.stopwatch import Stopwatch
+from quickstep.animation.telling import Picture, encode_picture, starting_noise
 from quickstep.animation.windowed import MAX_CACHED, WindowedDenoiser
-from quickstep.animation.windows import Window, cut_windows
+from quickstep.animation.windows import Blend, Window, cut_windows
 from quickstep.conditions.skeleton import Poses
-from quickstep.data.prepared import pictures_to_video, video_to_pictures
-from quickstep.diffusion.noise import draw_noise
+from quickstep.data.prepared import video_to_pictures
 from quickstep.diffusion.sampling import Sampler, sample
-from quickstep.networks.autoencoder import decode_latents, encode_video
-from quickstep.networks.clip import image_embedding
-from quickstep.networks.faces import face_features
+from quickstep.networks.autoencoder import decode_latents
 from quickstep.networks.folder import Model, Settings, load_model, save_model
 from quickstep.networks.unianimate import UniAnimateConditions
-from quickstep.teachers.generation import TimeGrid, prior_noise
+from quickstep.teachers.generation import TimeGrid
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import pose_pictures
 
@@ -153,6 +151,9 @@ class Animator:
         times: TimeGrid = "trailing",
         gamma: float | None = None,
         noise_prior: bool = False,
+        upstream_noise: bool = False,
+        first_frame: bool = False,
+        blend: Blend = "smooth",
         reference_pose: ReferencePose = "first",
         align: bool = True,
         face: ReferenceFace = "find",
@@ -169,10 +170,15 @@ class Animator:
             generator: the source of noise, seed 0 unless given. Noise is drawn on its device,
                 so a CPU generator gives one video everywhere.
             sampler: another sampler than the model's.
-            times: few-step times from t = 999 on (trailing), or upstream UniAnimate's grid.
+            times: few-step times from t = 999 on (trailing), or upstream UniAnimate's grid and
+                sampler, to the bit.
             gamma: of sampler "tcd", 0 to 1: more noise between its steps.
             noise_prior: start from noise that knows the picture, as UniAnimate can: its ground
                 comes out nearer to the picture's.
+            upstream_noise: draw numbers in the order of UniAnimate's code.
+            first_frame: tell the network that the picture is the first frame, as UniAnimate can.
+            blend: how windows of a long dance are weighed where they overlap: "smooth", or
+                upstream's plain "mean".
             reference_pose: the pose in the picture if it is known; a clip folder knows its own.
             align: whether the dance is fitted to the body of a known reference pose.
             face: the face in the picture if it is known, or None for none; for models told it.
@@ -190,6 +196,9 @@ class Animator:
             times=times,
             gamma=gamma,
             noise_prior=noise_prior,
+            upstream_noise=upstream_noise,
+            first_frame=first_frame,
+            blend=blend,
         )
         with watch("conditions"):
             scene = self.scene(
@@ -265,7 +274,7 @@ class Animator:
         watch = watch or Stopwatch(self.device)
         generator = generator or torch.Generator().manual_seed(0)
         with watch("conditions"):
-            picture = self._encode_picture(scene)
+            picture = encode_picture(self.model, scene, plan=plan, generator=generator)
         windows = cut_windows(scene.num_frames, length=self.settings.frames)
         counter = _Counter(report, total=len(plan.times) * len(windows))
         denoise = WindowedDenoiser(
@@ -274,17 +283,21 @@ class Animator:
             features=partial(self._encode_window, scene, picture),
             guidance=plan.guidance,
             device=self.device,
+            blend=plan.blend,
             report=counter,
         )
         with watch("conditions"):
             for window in windows[:MAX_CACHED]:
                 denoise.features(window)
-        shape = (1, scene.num_frames, *picture["reference"].shape[1:])
         with watch("denoise"):
-            noise = draw_noise(shape, generator=generator, offset=self.settings.noise_offset)
-            if plan.noise_prior:
-                reference = picture["reference"].cpu()
-                noise = prior_noise(noise, reference, schedule=self.model.schedule)
+            noise = starting_noise(
+                self.model,
+                picture,
+                num_frames=scene.num_frames,
+                num_windows=len(windows),
+                plan=plan,
+                generator=generator,
+            )
             clean = self._sampled(
                 denoise, noise, plan=plan, generator=generator, callback=callback_on_step_end
             )
@@ -306,32 +319,11 @@ class Animator:
             if report:
                 report("decode", done, num_frames)
 
-    def _encode_picture(self, scene: Scene) -> dict[str, Tensor]:
-        """What the network is told of the picture, and of its pose and face if they are known."""
-        picture = pictures_to_video(torch.from_numpy(scene.reference)[None]).to(self.device)
-        told = {
-            "reference": encode_video(self.model.vae, picture[:, None])[:, 0],
-            "image": image_embedding(self.model.image_encoder, picture),
-        }
-        if self.settings.reference_everywhere:
-            told["first_frame"] = picture[:, None].add(1).div(2)
-        skeleton = scene.reference_skeleton()
-        if skeleton is not None:
-            told["reference_pose"] = pose_pictures(torch.from_numpy(skeleton)[None])
-        if self.settings.face is not None and scene.face is not None:
-            told["face"] = face_features(
-                pictures_to_video(torch.from_numpy(scene.face)[None]).to(self.device),
-                feature=self.settings.face.feature,
-                vae=self.model.vae,
-                image_encoder=self.model.image_encoder,
-            )
-        return told
-
-    def _encode_window(self, scene: Scene, picture: dict[str, Tensor], window: Window) -> Any:
+    def _encode_window(self, scene: Scene, picture: Picture, window: Window) -> Any:
         """All that the network is told in a window, encoded."""
         weights = next(self.model.network.parameters())
         drawn = torch.from_numpy(scene.skeletons(window.frames))[None]
-        told = {**picture, "pose": pose_pictures(drawn)}
+        told = {**picture.told, "pose": pose_pictures(drawn)}
         typed = {name: value.to(weights) for name, value in told.items()}
         return self.denoiser.encode(UniAnimateConditions(**typed))
 
@@ -356,6 +348,7 @@ class Animator:
             sampler=plan.sampler,
             segments=plan.segments,
             end=plan.end,
+            step=plan.step,
             gamma=plan.gamma,
             told=self.settings.told_edge,
             noise_offset=self.settings.noise_offset,

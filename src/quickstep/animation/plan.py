@@ -3,9 +3,11 @@
 import warnings
 from dataclasses import dataclass
 
-from quickstep.diffusion.sampling import DEFAULT_GAMMA, Sampler, plan
+from quickstep.animation.windows import Blend
+from quickstep.diffusion.sampling import DEFAULT_GAMMA, Sampler, Step, plan
 from quickstep.diffusion.schedule import CLEAN
 from quickstep.diffusion.segments import Segments
+from quickstep.diffusion.solver import ddim_step, ddim_step_through_noise
 from quickstep.networks.folder import Settings
 from quickstep.teachers.generation import TimeGrid, model_segments, sampling_times
 
@@ -23,6 +25,11 @@ class Plan:
         gamma: of sampler "tcd"; see `quickstep.diffusion.sampling.plan`.
         noise_prior: whether the noise knows the reference; see
             `quickstep.teachers.generation.prior_noise`.
+        upstream_noise: whether numbers are drawn as UniAnimate's code draws them: the reference's
+            latents too are a draw from their posterior, not its mode.
+        first_frame: whether the network is told that the picture is the first frame, and not what
+            it is told otherwise: UniAnimate's other mode.
+        blend: how windows are weighed where they overlap.
     """
 
     sampler: Sampler
@@ -32,6 +39,14 @@ class Plan:
     guidance: float
     gamma: float = DEFAULT_GAMMA
     noise_prior: bool = False
+    upstream_noise: bool = False
+    first_frame: bool = False
+    blend: Blend = "smooth"
+
+    @property
+    def step(self) -> Step:
+        """How one gets from a noise level to a landing: upstream's times have upstream's step."""
+        return ddim_step if self.end == CLEAN else ddim_step_through_noise
 
 
 def make_plan(
@@ -43,6 +58,9 @@ def make_plan(
     times: TimeGrid = "trailing",
     gamma: float | None = None,
     noise_prior: bool = False,
+    upstream_noise: bool = False,
+    first_frame: bool = False,
+    blend: Blend = "smooth",
 ) -> Plan:
     """Fills in what was not asked for from the model's settings, and checks the rest.
 
@@ -73,6 +91,8 @@ def make_plan(
         raise ValueError(f"sampler {chosen!r} needs a segmented student: this model is none")
     if gamma is not None and chosen != "tcd":
         raise ValueError(f"gamma is of the sampler 'tcd': this run's is {chosen!r}")
+    if first_frame and settings.reference_everywhere:
+        raise ValueError("first_frame is for a model that is not told its reference in every frame")
     made = Plan(
         sampler=chosen,
         times=tuple(sampling_times(settings, num_steps, times=times, sampler=chosen)),
@@ -81,6 +101,9 @@ def make_plan(
         guidance=float(guidance),
         gamma=DEFAULT_GAMMA if gamma is None else gamma,
         noise_prior=noise_prior,
+        upstream_noise=upstream_noise,
+        first_frame=first_frame,
+        blend=blend,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sampling says the same again, once

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from quickstep.animation.windows import Window, blend_weights
+from quickstep.animation.windows import Blend, Window, blend_weights
 from quickstep.teachers.protocol import Denoiser
 
 MAX_CACHED = 64
@@ -35,6 +35,7 @@ class WindowedDenoiser:
         features: Callable[[Window], Any],
         guidance: float,
         device: torch.device,
+        blend: Blend = "smooth",
         report: Callable[[], None] | None = None,
     ) -> None:
         self.denoiser = denoiser
@@ -42,7 +43,7 @@ class WindowedDenoiser:
         self.guidance = guidance
         self.device = device
         self.num_evaluations = 0
-        self._weights = blend_weights(windows)
+        self._weights = blend_weights(windows, blend=blend)
         self._encode = features
         self._cached: dict[Window, Any] = {}
         self._report = report

@@ -9,10 +9,14 @@ window's border; a raised cosine over the overlap does not.
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Blend = Literal["smooth", "mean"]
+"""How predictions are weighed where windows overlap: ours, or upstream's plain mean."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def cut_windows(num_frames: int, *, length: int, overlap: int | None = None) -> 
     return [Window(start, start + length) for start in starts]
 
 
-def blend_weights(windows: list[Window]) -> list[Float[Tensor, " f"]]:
+def blend_weights(windows: list[Window], *, blend: Blend = "smooth") -> list[Float[Tensor, " f"]]:
     """One weight per frame of each window; over the windows of a frame they add up to one.
 
     A window's weight rises as a raised cosine over the frames it shares with the window before
@@ -69,6 +73,7 @@ def blend_weights(windows: list[Window]) -> list[Float[Tensor, " f"]]:
 
     Args:
         windows: neighbours in order, as :func:`cut_windows` gives them.
+        blend: "mean" gives all windows of a frame the same weight.
 
     Example:
         >>> blend_weights(cut_windows(5, length=3, overlap=1))[0].tolist()
@@ -77,7 +82,7 @@ def blend_weights(windows: list[Window]) -> list[Float[Tensor, " f"]]:
     raw = [torch.ones(len(window), dtype=torch.float64) for window in windows]
     for number, (before, after) in enumerate(itertools.pairwise(windows)):
         shared = before.stop - after.start
-        if shared > 0:
+        if shared > 0 and blend == "smooth":
             ramp = _raised_cosine(shared)
             raw[number][-shared:] *= ramp.flip(0)
             raw[number + 1][:shared] *= ramp

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SamplerName = Literal["ddim", "lcm", "edges", "segment", "tcd", "perflow"]
 
+BlendName = Literal["smooth", "mean"]
+
 JOB_FIELDS = {
     "image": str,
     "driving": str,
@@ -50,6 +52,9 @@ class Job:
     times: Literal["trailing", "upstream"] = "trailing"
     gamma: float | None = None
     noise_prior: bool = False
+    upstream_noise: bool = False
+    first_frame: bool = False
+    blend: BlendName = "smooth"
     align: bool = True
 
     def check(self) -> None:
@@ -78,6 +83,9 @@ def animate(
     times: Literal["trailing", "upstream"] = "trailing",
     gamma: float | None = None,
     noise_prior: bool = False,
+    upstream_noise: bool = False,
+    first_frame: bool = False,
+    blend: BlendName = "smooth",
     reference_pose: Path | None = None,
     align: bool = True,
     compare: Annotated[Path | None, arg(metavar="OUT.mp4")] = None,
@@ -98,9 +106,12 @@ def animate(
         guidance: guidance scale g, 1 for none; the model's own unless given.
         seed: seed of the noise.
         sampler: another sampler than the model's own.
-        times: where a teacher's steps lie: trailing, from pure noise on, or as in UniAnimate.
+        times: a teacher's steps: trailing, from pure noise on, or UniAnimate's, to the bit.
         gamma: of sampler tcd, 0 to 1: more noise between its steps.
         noise_prior: start from noise that knows the picture, as UniAnimate can.
+        upstream_noise: draw numbers in the order of UniAnimate's code, for its very video.
+        first_frame: tell the network that the picture is the first frame, as UniAnimate can.
+        blend: of overlapping windows: smooth, or the plain mean as in UniAnimate.
         reference_pose: keypoints of the person in the picture, .npz or .json.
         align: fit the dance to the body of a known reference pose.
         compare: a second mp4: reference, skeleton, result and, for a clip folder, truth.
@@ -118,6 +129,9 @@ def animate(
         "times": times,
         "gamma": gamma,
         "noise_prior": noise_prior,
+        "upstream_noise": upstream_noise,
+        "first_frame": first_frame,
+        "blend": blend,
         "align": align,
     }
     if jobs is not None:

@@ -34,6 +34,9 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
         times=job.times,
         gamma=job.gamma,
         noise_prior=job.noise_prior,
+        upstream_noise=job.upstream_noise,
+        first_frame=job.first_frame,
+        blend=job.blend,
     )
     with watch("conditions"):
         dance = read_driving(job.driving)

@@ -7,6 +7,40 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def draw_upstream_noise(
+    shape: Sequence[int],
+    *,
+    generator: torch.Generator,
+    offset: float = 0.0,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, "b f c h w"]:
+    """The numbers that UniAnimate's code draws for one seed, in the order of `draw_noise`.
+
+    Upstream lays latents out with channels before frames, draws them on the CPU, and the offset
+    on the device they run on, from a generator there of the same seed.
+
+    Args:
+        shape: ``(b, f, c, h, w)`` of the latents.
+        generator: on the CPU.
+        offset: standard deviation of the part shared by a frame's channel; 0 draws none.
+        device: where upstream would run, and where the noise is wanted.
+
+    Raises:
+        ValueError: ``offset`` is negative.
+    """
+    if offset < 0:
+        raise ValueError(f"noise offset must not be negative: got {offset}")
+    batch, frames, channels, height, width = shape
+    noise = torch.randn(batch, channels, frames, height, width, generator=generator).to(device)
+    if offset:
+        own = generator
+        if noise.device.type != generator.device.type:
+            own = torch.Generator(device).manual_seed(generator.initial_seed())
+        flat = (batch, channels, frames, 1, 1)
+        noise = noise + offset * torch.randn(flat, generator=own, device=noise.device)
+    return noise.transpose(1, 2)
+
+
 def draw_noise(
     shape: Sequence[int],
     *,

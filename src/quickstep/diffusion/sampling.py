@@ -40,6 +40,10 @@ Callback = Callable[[int, int, Tensor, Tensor], None]
 """Called after every evaluation with (step index, t, noisy, clean); `clean` is its preview."""
 
 
+Step = Callable[..., Tensor]
+"""``step(clean, noisy, *, t_from, t_to, schedule) -> noisy``: `ddim_step`, or one like it."""
+
+
 @dataclass(frozen=True)
 class Jump:
     """One step of a sampler: evaluate at `t`, land on `edge`, noise up to `t_next`.
@@ -79,7 +83,8 @@ def upstream_times(num_steps: int, *, num_timesteps: int = 1000) -> list[int]:
     """UniAnimate's own times, ``1 + arange(0, T, T // num_steps)`` downwards.
 
     They never visit pure noise, and their number can be one more than asked for. Sample with
-    ``end=0``, where upstream's last step lands.
+    ``end=0``, where upstream's last step lands, and with `ddim_step_through_noise`, which rounds as
+    upstream does.
 
     Raises:
         ValueError: `num_steps` is not in 1..num_timesteps.
@@ -199,6 +204,7 @@ def sample(
     told: bool = False,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     noise_offset: float = 0.0,
+    step: Step = ddim_step,
     callback: Callback | None = None,
 ) -> Float[Tensor, "b ..."]:
     """Turns noise into clean data.
@@ -217,6 +223,8 @@ def sample(
         generator: source of the fresh noise; one, or one per sample.
         noise_offset: law of the fresh noise, as in training; see `draw_noise`. `noise` itself is
             to be drawn alike.
+        step: how one gets from a noise level to a landing; `ddim_step_through_noise` with
+            `upstream_times` is UniAnimate's sampler to the bit.
         callback: called after each evaluation with (step index, t, noisy, clean).
 
     Returns:
@@ -241,7 +249,7 @@ def sample(
             line = Line(torch.full_like(t, jump.start), edge)
             noisy = line_step(clean, noisy, t_from=t, t_to=t_next, line=line, schedule=schedule)
             continue
-        noisy = ddim_step(clean, noisy, t_from=t, t_to=edge, schedule=schedule)
+        noisy = step(clean, noisy, t_from=t, t_to=edge, schedule=schedule)
         if jump.draws_noise and generator is not None:
             fresh = draw_noise(
                 noisy.shape,

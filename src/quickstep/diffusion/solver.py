@@ -61,6 +61,37 @@ def ddim_step(
     return spread(ratio, noisy, dtype=dtype) * noisy + spread(weight, clean, dtype=dtype) * clean
 
 
+def ddim_step_through_noise(
+    clean: Float[Tensor, "b ..."],
+    noisy: Float[Tensor, "b ..."],
+    *,
+    t_from: Int[Tensor, " b"],
+    t_to: Int[Tensor, " b"],
+    schedule: Schedule,
+) -> Float[Tensor, "b ..."]:
+    """`ddim_step` by way of the noise, rounded where UniAnimate's sampler rounds: bit for bit.
+
+    The noise is worked out from `clean` and `noisy`, with float64 tables cast to the state's type
+    before the arithmetic. Arguments and result are `ddim_step`'s.
+
+    Raises:
+        ValueError: a time is `CLEAN`, or `t_from` pure noise, where this way divides by zero.
+    """
+    dtype = state_dtype(clean, noisy)
+    table = schedule.alpha_bar.to(t_from.device)
+    alpha_bar = table[t_from]
+    if bool((t_from < 0).any() | (t_to < 0).any() | (alpha_bar == 0).any()):
+        raise ValueError(
+            f"a step through the noise needs times from 0 on, and not pure noise: got "
+            f"{t_from.tolist()} to {t_to.tolist()}"
+        )
+    inverse = spread((1 / alpha_bar).sqrt(), noisy, dtype=dtype)
+    ratio = spread((1 / alpha_bar - 1).sqrt(), noisy, dtype=dtype)
+    noise = (inverse * noisy - clean) / ratio
+    landing = spread(table[t_to], noisy, dtype=dtype)
+    return landing.sqrt() * clean + (1 - landing).sqrt() * noise
+
+
 def inverse_ddim(
     noisy_to: Float[Tensor, "b ..."],
     noisy_from: Float[Tensor, "b ..."],

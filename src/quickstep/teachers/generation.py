@@ -20,6 +20,7 @@ from quickstep.diffusion.sampling import (
 )
 from quickstep.diffusion.schedule import CLEAN, Schedule
 from quickstep.diffusion.segments import Grid, Segments
+from quickstep.diffusion.solver import ddim_step, ddim_step_through_noise
 from quickstep.networks.folder import Settings
 from quickstep.teachers.protocol import Denoiser
 
@@ -27,6 +28,9 @@ TimeGrid = Literal["trailing", "upstream"]
 
 NOISE_PRIOR_TIME = 949
 """How far UniAnimate noises its reference for a start that is not pure noise."""
+
+LONG_NOISE_PRIOR_TIME = 939
+"""The same for videos that run in windows."""
 
 
 def draw_latents(
@@ -55,7 +59,7 @@ def draw_latents(
         generator: the source of all noise.
         guidance: guidance scale instead of the model's own.
         times: the times of a teacher: ``trailing`` starts at pure noise, ``upstream`` is
-            UniAnimate's grid, which does not.
+            UniAnimate's grid, which does not, and its sampler to the bit.
         sampler: another sampler than the model's.
         gamma: of sampler "tcd"; see `quickstep.diffusion.sampling.plan`.
         noise_prior: latents of the reference, to start from them instead of from pure noise; see
@@ -68,6 +72,7 @@ def draw_latents(
     if noise_prior is not None:
         noise = prior_noise(noise, noise_prior, schedule=denoiser.schedule)
     segments, chosen = model_segments(settings), sampler or settings.sampler
+    as_upstream = times == "upstream" and segments is None
 
     def denoise(noisy: Tensor, t: Tensor, edge: Tensor | None = None) -> Tensor:
         return denoiser.guided(noisy, t, denoiser.told(features, edge), guidance=scale)
@@ -81,7 +86,8 @@ def draw_latents(
         segments=segments,
         gamma=gamma,
         told=settings.told_edge,
-        end=0 if times == "upstream" and segments is None else CLEAN,
+        end=0 if as_upstream else CLEAN,
+        step=ddim_step_through_noise if as_upstream else ddim_step,
         generator=generator,
         noise_offset=settings.noise_offset,
         callback=callback,

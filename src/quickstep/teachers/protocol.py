@@ -84,14 +84,7 @@ class Denoiser:
         self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
     ) -> Float[Tensor, "b f c h w"]:
         """The clean estimate at ``noisy``, in float32 (one evaluation of the network)."""
-        prediction = self.network(noisy, t, features)
-        return clean_from(
-            prediction.float(),
-            noisy.float(),
-            t,
-            schedule=self.schedule,
-            parametrisation=self.parametrisation,
-        )
+        return self._clean_of(self.network(noisy, t, features), noisy, t)
 
     def guided(
         self,
@@ -104,7 +97,8 @@ class Denoiser:
     ) -> Float[Tensor, "b f c h w"]:
         """The clean estimate under classifier-free guidance, both branches in one batch.
 
-        Guiding the clean estimate or the prediction is the same: one is linear in the other.
+        The prediction is guided, as upstream's samplers do. Guiding the clean estimate is the same
+        but for the last bits: one is linear in the other.
 
         Args:
             noisy: noisy latents.
@@ -122,8 +116,18 @@ class Denoiser:
             first = torch.arange(0, len(noisy), members, device=noisy.device)
             untold = features.rows(first).dropped()
         both = type(features).cat([features, untold])
-        clean = self.clean(torch.cat([noisy, noisy[first]]), torch.cat([t, t[first]]), both)
-        conditional, unconditional = clean[: len(noisy)], clean[len(noisy) :]
+        states, times = torch.cat([noisy, noisy[first]]), torch.cat([t, t[first]])
+        prediction = self.network(states, times, both).float()
+        conditional, unconditional = prediction[: len(noisy)], prediction[len(noisy) :]
         if members > 1:
             unconditional = unconditional.repeat_interleave(members, dim=0)
-        return guided(conditional, unconditional, guidance)
+        return self._clean_of(guided(conditional, unconditional, guidance), noisy, t)
+
+    def _clean_of(self, prediction: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
+        return clean_from(
+            prediction.float(),
+            noisy.float(),
+            t,
+            schedule=self.schedule,
+            parametrisation=self.parametrisation,
+        )
