@@ -16,12 +16,14 @@ from quickstep.apps.evaluate import evaluate
 from quickstep.apps.export import export
 from quickstep.apps.import_checkpoints import import_unianimate
 from quickstep.apps.learning import distill, train
+from quickstep.apps.maps import maps
 from quickstep.apps.reproduce import reproduce
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "animate": animate,
     "demo": demo,
     "dancer": dancer,
+    "maps": maps,
     "train": train,
     "distill": distill,
     "evaluate": evaluate,

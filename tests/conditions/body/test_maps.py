@@ -6,7 +6,6 @@ from quickstep.conditions.body import (
     BodyMesh,
     chosen_rasteriser,
     mesh_maps,
-    pose_maps_of_mesh,
 )
 from quickstep.conditions.body.rasteriser import first_faces
 from quickstep.conditions.pose_maps import SEMANTIC_COLOURS
@@ -26,7 +25,7 @@ def wall(*, part: tuple[int, int] = (0, 0), size: tuple[int, int] = (16, 16)) ->
 
 
 def test_the_four_maps_of_a_wall():
-    maps = pose_maps_of_mesh(wall(part=(4, 4)))
+    maps = mesh_maps(wall(part=(4, 4))).pictures()
     assert list(maps) == ["depth", "normal", "semantic_map", "mask"]
     assert all(each.shape == (2, 16, 16, 3) and each.dtype == np.uint8 for each in maps.values())
     on = maps["mask"][..., 0] == 255
@@ -71,7 +70,7 @@ def test_normals_face_the_camera_however_the_mesh_is_wound():
 
 
 def test_a_part_of_a_sequence_gives_the_same_maps():
-    whole, second = pose_maps_of_mesh(wall()), pose_maps_of_mesh(wall()[1:])
+    whole, second = mesh_maps(wall()).pictures(), mesh_maps(wall()[1:]).pictures()
     for name, frames in whole.items():
         np.testing.assert_array_equal(frames[1:], second[name])
 
@@ -86,7 +85,7 @@ def test_a_body_out_of_the_picture_leaves_it_black():
         focal=mesh.focal,
         size=(7, 5),
     )
-    maps = pose_maps_of_mesh(away)
+    maps = mesh_maps(away).pictures()
     assert not any(each.any() for each in maps.values()) and maps["mask"].shape == (2, 5, 7, 3)
 
 

@@ -1,4 +1,7 @@
-"""Bodies as meshes: files, skinning, and the maps that a camera sees of them."""
+"""Bodies as meshes: files, skinning, and the maps that a camera sees of them.
+
+`data.body_maps` adds the skeleton and writes folders.
+"""
 
 from quickstep.conditions.body.keypoints import mesh_poses
 from quickstep.conditions.body.maps import (
@@ -6,7 +9,6 @@ from quickstep.conditions.body.maps import (
     MeshMaps,
     chosen_rasteriser,
     mesh_maps,
-    pose_maps_of_mesh,
 )
 from quickstep.conditions.body.mesh import BodyMesh
 from quickstep.conditions.body.motion import BodyMotion, CameraOf
@@ -28,6 +30,5 @@ __all__ = [
     "BodyMesh",
     "MeshMaps",
     "mesh_maps",
-    "pose_maps_of_mesh",
     "chosen_rasteriser",
 ]

@@ -33,6 +33,15 @@ class MeshMaps:
     part: UInt8[np.ndarray, "f H W"]
     colour: UInt8[np.ndarray, "f H W 3"]
 
+    def pictures(self) -> dict[str, UInt8[np.ndarray, "f H W 3"]]:
+        """Champ's ``depth``, ``normal``, ``semantic_map`` and ``mask``."""
+        return {
+            "depth": depth_map(self.depth),
+            "normal": normal_map(self.normal),
+            "semantic_map": self.colour,
+            "mask": mask_map(self.part > 0),
+        }
+
 
 def chosen_rasteriser(backend: str = "torch") -> FirstFaces:
     """The rasteriser of a name; keep it for many calls, a driver is slow to start.
@@ -72,33 +81,6 @@ def mesh_maps(
     Champ colours vertices and lets its renderer mix the colours over each face, in linear light,
     so that parts run into each other where a face has corners of two: `colour` does the same.
     `part` names the nearest corner's.
-    """
-    vertices = torch.from_numpy(mesh.placed()).to(device)
-    faces = torch.from_numpy(mesh.faces).to(device)
-    part = torch.from_numpy(mesh.part).to(device)
-    face = rasterise(vertices, faces, focal=mesh.focal, size=mesh.size)
-    seen = seen_surface(vertices, faces, face, focal=mesh.focal)
-    normal = torch.nn.functional.normalize(seen.mixed(vertex_normals(vertices, faces)), dim=-1)
-    normal = torch.where(seen.outside[:, None], normal, -normal)
-    light = linear_light(torch.from_numpy(SEMANTIC_COLOURS[1:]).to(device))[part]
-    colour = (255 * display_values(seen.mixed(light))).round().byte()
-    return MeshMaps(
-        depth=seen.picture(seen.depth, background=torch.inf).cpu().numpy(),
-        normal=seen.picture(normal).cpu().numpy(),
-        part=seen.picture((part[seen.nearest_corner()] + 1).byte()).cpu().numpy(),
-        colour=seen.picture(colour).cpu().numpy(),
-    )
-
-
-def pose_maps_of_mesh(
-    mesh: BodyMesh,
-    *,
-    rasterise: FirstFaces = first_faces,
-    device: str | torch.device = "cpu",
-) -> dict[str, UInt8[np.ndarray, "f H W 3"]]:
-    """Champ's maps of a body: ``depth``, ``normal``, ``semantic_map`` and ``mask``.
-
-    The skeleton, ``dwpose``, is drawn from keypoints: see `keypoints.mesh_poses`.
 
     Args:
         mesh: the body. Each frame stands for itself, so that a part of a sequence gives the same
@@ -115,17 +97,25 @@ def pose_maps_of_mesh(
         ...     focal=2.0,
         ...     size=(4, 4),
         ... )
-        >>> maps = pose_maps_of_mesh(mesh)
+        >>> maps = mesh_maps(mesh).pictures()
         >>> maps["mask"][0, :, :, 0].tolist()[0], maps["semantic_map"][0, 0, 0].tolist()
         ([255, 255, 255, 0], [68, 1, 84])
     """
-    seen = mesh_maps(mesh, rasterise=rasterise, device=device)
-    return {
-        "depth": depth_map(seen.depth),
-        "normal": normal_map(seen.normal),
-        "semantic_map": seen.colour,
-        "mask": mask_map(seen.part > 0),
-    }
+    vertices = torch.from_numpy(mesh.placed()).to(device)
+    faces = torch.from_numpy(mesh.faces).to(device)
+    part = torch.from_numpy(mesh.part).to(device)
+    face = rasterise(vertices, faces, focal=mesh.focal, size=mesh.size)
+    seen = seen_surface(vertices, faces, face, focal=mesh.focal)
+    normal = torch.nn.functional.normalize(seen.mixed(vertex_normals(vertices, faces)), dim=-1)
+    normal = torch.where(seen.outside[:, None], normal, -normal)
+    light = linear_light(torch.from_numpy(SEMANTIC_COLOURS[1:]).to(device))[part]
+    colour = (255 * display_values(seen.mixed(light))).round().byte()
+    return MeshMaps(
+        depth=seen.picture(seen.depth, background=torch.inf).cpu().numpy(),
+        normal=seen.picture(normal).cpu().numpy(),
+        part=seen.picture((part[seen.nearest_corner()] + 1).byte()).cpu().numpy(),
+        colour=seen.picture(colour).cpu().numpy(),
+    )
 
 
 def linear_light(colour: UInt8[torch.Tensor, "*n 3"]) -> Float[torch.Tensor, "*n 3"]:
