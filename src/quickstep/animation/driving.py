@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from quickstep.conditions.body import BodyError, BodyMesh, is_body, read_body
 from quickstep.conditions.reading import read_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.data.body_maps import seen_poses, skeleton_beside
 from quickstep.data.clip import REFERENCE_POSE
 from quickstep.data.image import read_image
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
@@ -26,19 +28,22 @@ class Driving:
         audio: the file whose sound goes with it, or None.
         truth: for a clip folder, the video of what really happened.
         folder: the clip folder it is from, resolved, or None.
+        body: the body whose skeleton the poses are, for a body mesh.
     """
 
     poses: Poses
     audio: Path | None = None
     truth: Path | None = None
     folder: Path | None = None
+    body: BodyMesh | None = None
 
 
 def read_driving(source: Poses | str | Path) -> Driving:
     """Reads a dance of any form.
 
     Args:
-        source: poses; a ``.npz`` of keypoints or an OpenPose ``.json``; a skeleton video or a
+        source: poses; a ``.npz`` of keypoints or an OpenPose ``.json``; a ``.npz`` of a body
+            mesh with joints (or beside a clip folder's skeletons); a skeleton video or a
             folder of skeleton pictures (DWPose or UniAnimate colours on black); a folder of
             OpenPose jsons; a clip folder written by ``quickstep dancer``.
 
@@ -52,6 +57,8 @@ def read_driving(source: Poses | str | Path) -> Driving:
         raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_dir():
         return _read_folder(path)
+    if is_body(path):
+        return _read_body(path)
     if path.suffix.lower() in (".npz", ".json"):
         return Driving(poses=Poses.read(path))
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -61,6 +68,17 @@ def read_driving(source: Poses | str | Path) -> Driving:
     raise PoseError(
         f"{path}: a dance is read from .npz, .json, a skeleton video such as .mp4, or a folder"
     )
+
+
+def _read_body(path: Path) -> Driving:
+    mesh, beside = read_body(path), skeleton_beside(path)
+    try:
+        poses = seen_poses(mesh) if beside is None else Poses.read(beside)
+    except BodyError as error:
+        raise BodyError(f"{path}: {error}") from error
+    if len(poses) != len(mesh):
+        raise BodyError(f"{path}: {len(mesh)} frames, but {beside} has {len(poses)}")
+    return Driving(poses=poses, body=mesh)
 
 
 def _read_folder(folder: Path) -> Driving:

@@ -62,12 +62,12 @@ def maps(
         raise ValueError(f"{output}: already there")
     check_folder(output.parent)
     from quickstep.conditions.body import chosen_rasteriser
-    from quickstep.data.body_maps import write_body_maps
+    from quickstep.data.body_maps import skeleton_beside, write_body_maps
 
     seen = _read(body, model=model, reference=reference, camera=camera, fps=fps)
     mesh = seen.resized(size) if size is not None else seen
     if skeleton is None and not without_skeleton:
-        skeleton = _skeleton_beside(body)
+        skeleton = skeleton_beside(body)
     poses = None if skeleton is None else _poses(skeleton, seen, size=mesh.size)
     if poses is None and mesh.joints is None and not without_skeleton:
         raise ValueError(
@@ -114,12 +114,6 @@ def _read(
         camera=camera,
     )
     return mesh if fps is None else replace(mesh, fps=fps)
-
-
-def _skeleton_beside(body: Path) -> Path | None:
-    """The skeletons of the clip folder that a body is in."""
-    path = body.with_name("skeletons.npz")
-    return path if body.name == "body.npz" and path.is_file() else None
 
 
 def _poses(path: Path, mesh: "BodyMesh", *, size: tuple[int, int]) -> "Poses":

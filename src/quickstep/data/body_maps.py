@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,34 @@ Report = Callable[[int, int, str], None]
 SHEET = "contact.png"
 _SHEET_HEIGHT = 256
 _CHUNK_PIXELS = 1 << 21
+
+
+def skeleton_beside(body: Path) -> Path | None:
+    """The skeletons of the clip folder whose ``body.npz`` this is, or None."""
+    path = body.with_name("skeletons.npz")
+    return path if body.name == "body.npz" and path.is_file() else None
+
+
+def seen_poses(mesh: BodyMesh, *, device: str | torch.device = "cpu") -> Poses:
+    """The keypoints of a mesh's joints, those on the skin only where its own body hides them not.
+
+    Raises:
+        BodyError: the mesh has no joints.
+    """
+    step, found = _chunk_frames(mesh), []
+    for start in range(0, len(mesh), step):
+        part = mesh[start : start + step]
+        found.append(mesh_poses(part, depth=mesh_maps(part, device=device).depth))
+    joined = {
+        name: np.concatenate([getattr(each, name) for each in found])
+        for name in ("keypoints", "scores", "visible")
+    }
+    return replace(found[0], **joined)
+
+
+def _chunk_frames(mesh: BodyMesh) -> int:
+    """Frames to render at once."""
+    return max(1, _CHUNK_PIXELS // (mesh.size[0] * mesh.size[1]))
 
 
 def body_pose_maps(
@@ -175,7 +204,7 @@ def _write_frames(
     """One picture for each map and frame, those that are there left alone; how many show nobody."""
     for name in names:
         (beside / name).mkdir(exist_ok=True)
-    step, empty = max(1, _CHUNK_PIXELS // (mesh.size[0] * mesh.size[1])), 0
+    step, empty = _chunk_frames(mesh), 0
     for start in range(0, len(mesh), step):
         numbers = range(start, min(start + step, len(mesh)))
         paths = {name: [_frame(beside, name, number) for number in numbers] for name in names}

@@ -12,7 +12,7 @@ from quickstep.conditions.body.maps import (
 )
 from quickstep.conditions.body.mesh import BodyMesh
 from quickstep.conditions.body.motion import BodyMotion, CameraOf
-from quickstep.conditions.body.reading import read_body
+from quickstep.conditions.body.reading import is_body, read_body
 from quickstep.conditions.body.skinning import BodyModel, rotation_matrices
 from quickstep.conditions.body.smpl import read_smpl
 from quickstep.conditions.body.stored import BodyError
@@ -22,6 +22,7 @@ __all__ = [
     "BodyModel",
     "BodyMotion",
     "CameraOf",
+    "is_body",
     "mesh_poses",
     "read_body",
     "read_smpl",

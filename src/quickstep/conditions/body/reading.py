@@ -8,6 +8,17 @@ from quickstep.conditions.body.motion import BodyMotion, CameraOf, read_camera
 from quickstep.conditions.body.skinning import BodyModel
 from quickstep.conditions.body.stored import BodyError, StoredArrays
 
+_PARAMETERS = {"body_pose", "poses", "smpl"}
+
+
+def is_body(path: str | Path) -> bool:
+    """Whether a file is a ``.npz`` that holds a body sequence of any form, usable or not."""
+    try:
+        stored = StoredArrays(path, what="a body sequence")
+    except BodyError:
+        return False
+    return "verts" in stored or bool(_PARAMETERS & set(stored.names))
+
 
 def read_body(
     path: str | Path,
@@ -38,7 +49,7 @@ def read_body(
                 f"vertices"
             )
         return _read_vertices(stored, model)
-    if not {"body_pose", "poses", "smpl"} & set(stored.names):
+    if not _PARAMETERS & set(stored.names):
         raise BodyError(
             f"{path}: a body sequence has verts, faces, part, cam_t, focal and size, or SMPL "
             f"parameters: the file holds {', '.join(sorted(stored.names)) or 'nothing'}"
