@@ -30,7 +30,7 @@ def test_all_maps_of_a_dancer_in_memory(clip, mesh: BodyMesh):
     maps = body_pose_maps(mesh, poses=dancer_poses(clip))
     assert set(maps) == set(MAPS)
     assert all(each.shape == (FRAMES, 48, 48, 3) for each in maps.values())
-    lit = {name: (each > 0).any(-1) for name, each in maps.items()}
+    lit = {name: np.asarray((each > 0).any(-1)) for name, each in maps.items()}
     for name in ("normal", "semantic_map"):
         np.testing.assert_array_equal(lit[name], lit["mask"])
     assert lit["dwpose"].any() and not lit["depth"][~lit["mask"]].any()

@@ -41,7 +41,7 @@ def skeleton_beside(body: Path) -> Path | None:
 
 
 def seen_poses(mesh: BodyMesh, *, device: str | torch.device = "cpu") -> Poses:
-    """The keypoints of a mesh's joints, those on the skin only where its own body hides them not.
+    """The keypoints of a mesh's joints; points on the skin only where the body does not hide them.
 
     Raises:
         BodyError: the mesh has no joints.

@@ -78,6 +78,7 @@ def test_one_frame_of_many_is_what_it_is_alone(monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
     vertices = torch.rand(5, 60, 3) * 2 - torch.tensor([1.0, 1.0, -1.0])
     faces = torch.randint(0, 60, (70, 3))
+    vertices[2] *= 1e5  # one far out of the others' reach, with a near plane of its own
     together = first_faces(vertices, faces, focal=20.0, size=(33, 17))
     for name in ("_CHUNK_TRIANGLES", "_CHUNK_ROWS", "_CHUNK_PIXELS"):
         monkeypatch.setattr(rasteriser, name, 100)

@@ -102,9 +102,9 @@ def _triangles(
 ) -> _Triangles:
     """All triangles before the near plane that may cover a pixel's centre, positively turned."""
     placed = vertices.double()
-    reach = float(placed[..., :2].abs().max())
-    near = max(_NEAR, focal * reach / _REACH)
-    before = placed[..., 2] > near
+    reach = placed[..., :2].abs().amax((1, 2))
+    near = (focal / _REACH * reach).clamp(min=_NEAR)
+    before = placed[..., 2] > near[:, None]
     count = before[:, faces].sum(-1)
     frame, face = torch.nonzero(count == 3, as_tuple=True)
     x, y, inverse = _projected(placed.flatten(0, 1), focal=focal, size=size)
@@ -112,7 +112,7 @@ def _triangles(
     found = _Triangles(x[corner], y[corner], inverse[corner], face, frame)
     frame, face = torch.nonzero((count == 1) | (count == 2), as_tuple=True)
     if len(face):
-        corners, source = _clipped(placed[frame[:, None], faces[face]], near=near)
+        corners, source = _clipped(placed[frame[:, None], faces[face]], near=near[frame])
         cut = _projected(corners, focal=focal, size=size)
         extra = _Triangles(*cut, face[source], frame[source])
         found = _Triangles(*(torch.cat(pair) for pair in zip(found, extra, strict=True)))
@@ -134,30 +134,33 @@ def _projected(
     return x, y, inverse
 
 
-def _clipped(corners: Float[Tensor, "n 3 3"], *, near: float) -> tuple[Tensor, Tensor]:
+def _clipped(
+    corners: Float[Tensor, "n 3 3"], *, near: Float[Tensor, " n"]
+) -> tuple[Tensor, Tensor]:
     """What lies behind the near plane cut off triangles that cross it.
 
     Returns:
         The remaining triangles, one or two of each, and the number of the triangle each is from.
     """
-    before = corners[..., 2] > near
+    before = corners[..., 2] > near[:, None]
     single = before.sum(-1) == 1
     odd = (before == single[:, None]).long().argmax(-1)
     order = (odd[:, None] + torch.arange(3, device=odd.device)) % 3
     first, second, third = corners.gather(1, order[..., None].expand(-1, -1, 3)).unbind(1)
 
-    def crossing(inside: Tensor, outside: Tensor) -> Tensor:
+    def crossing(inside: Tensor, outside: Tensor, plane: Tensor) -> Tensor:
         # Always from the vertex before the plane, so that faces that share the edge agree.
-        share = (near - inside[:, 2:]) / (outside[:, 2:] - inside[:, 2:])
-        cut = inside + share * (outside - inside)
-        cut[:, 2] = near
+        share = (plane - inside[:, 2]) / (outside[:, 2] - inside[:, 2])
+        cut = inside + share[:, None] * (outside - inside)
+        cut[:, 2] = plane
         return cut
 
-    alone = torch.stack((first, crossing(first, second), crossing(first, third)), 1)[single]
+    tip, left, right, plane = (each[single] for each in (first, second, third, near))
+    alone = torch.stack((tip, crossing(tip, left, plane), crossing(tip, right, plane)), 1)
     two = ~single
-    first, second, third = first[two], second[two], third[two]
-    low, high = crossing(second, first), crossing(third, first)
-    quads = (torch.stack((second, third, high), 1), torch.stack((second, high, low), 1))
+    hidden, left, right, plane = (each[two] for each in (first, second, third, near))
+    low, high = crossing(left, hidden, plane), crossing(right, hidden, plane)
+    quads = (torch.stack((left, right, high), 1), torch.stack((left, high, low), 1))
     number = torch.arange(len(corners), device=corners.device)
     source = torch.cat((number[single], number[two], number[two]))
     return torch.cat((alone, *quads)), source
