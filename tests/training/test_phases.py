@@ -51,7 +51,7 @@ def test_both_papers_go_on_from_frames_to_clips(runs):
     # What runs along the frames has moved, and nothing else has.
     temporal = {
         parameter
-        for module in second.network.temporal_modules()
+        for module in second.network.motion_modules()
         for parameter in module.parameters()
     }
     before = dict(first.network.named_parameters())

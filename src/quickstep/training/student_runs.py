@@ -51,7 +51,7 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNe
 
 def _freeze_but_temporal(student: nn.Module) -> None:
     student.requires_grad_(False)
-    for module in student.temporal_modules():  # type: ignore[operator]
+    for module in student.motion_modules():  # type: ignore[operator]
         module.requires_grad_(True)
 
 

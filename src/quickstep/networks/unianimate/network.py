@@ -216,8 +216,8 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
                 up.append(Stage(layers))
         self.output_blocks = nn.ModuleList(up)
 
-    def temporal_modules(self) -> list[nn.Module]:
-        """The layers that run along the frames; all others see one frame at a time."""
+    def motion_modules(self) -> list[nn.Module]:
+        """The layers along the frames; all others see one frame at a time."""
         kinds = (TemporalTransformer, FrameConvStack)
         return [module for module in self.modules() if isinstance(module, kinds)]
 
