@@ -50,7 +50,7 @@ def folder(prepared):
     return prepare_faces(prepared, DATA, size=16)
 
 
-@pytest.mark.parametrize("preset", ["plain", "rich", "catwalk"])
+@pytest.mark.parametrize("preset", ["plain", "rich", "catwalk", "sculpture", "painting", "neon"])
 def test_a_portrait_is_the_reference_of_the_clip(preset):
     clip = render_clip(DancerSeeds.of(3), num_frames=2, size=32, preset=preset, reference_scale=4)
     portrait = Portrait.of(DancerSeeds.of(3), preset=preset)

@@ -17,7 +17,9 @@ def dancer(
     frames: int = 32,
     size: int = 128,
     seed: int = 0,
-    preset: Literal["plain", "rich", "catwalk"] = "plain",
+    preset: Literal[
+        "plain", "rich", "catwalk", "wild", "sculpture", "painting", "neon", "styles"
+    ] = "plain",
     fps: float = 12.0,
     resume: bool = False,
     device: Device = "auto",
@@ -31,7 +33,9 @@ def dancer(
         size: side of the pictures in pixels.
         seed: seed of the first clip; the next ones follow. Below 1,000,000 are training persons,
             below 2,000,000 validation, from there on test.
-        preset: plain (quiet rooms), rich (patterns and objects) or catwalk (a slow turn on white).
+        preset: plain (quiet rooms), rich (patterns and objects), catwalk (a slow turn on white),
+            wild (full rooms, patterned clothes, cameras from aside), or plain restyled: sculpture,
+            painting, neon, styles (one of the three for each person).
         fps: frames per second.
         resume: go on in a folder that already holds clips of the same settings.
         device: where to render; "auto" takes the accelerator if there is one.

@@ -56,7 +56,7 @@ def write_dancer_clips(
         num_frames: frames of each.
         size: pixels a side.
         seed: of the first clip; below 1,000,000 training, below 2,000,000 validation, then test.
-        preset: `plain`, `rich` or `catwalk`.
+        preset: name of one of the dancer's presets.
         fps: frames per second.
         device: where to render.
         resume: go on in a folder that already holds clips of the same settings.

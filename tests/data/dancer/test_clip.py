@@ -162,7 +162,7 @@ def test_heads_are_in_the_frame_and_large_in_plain():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("num_frames", 0), ("size", 4), ("fps", 0.0), ("reference_scale", 0), ("preset", "neon")],
+    [("num_frames", 0), ("size", 4), ("fps", 0.0), ("reference_scale", 0), ("preset", "opera")],
 )
 def test_bad_settings_are_named(field, value):
     settings = {"num_frames": 1, "size": 16, field: value}

@@ -1,7 +1,7 @@
 """Clips: a person, a dance, a camera and a room put together, with exact truth for every frame."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from quickstep.conditions.body import BodyMesh
 from quickstep.data.dancer.mesh import body_mesh
 from quickstep.data.dancer.performance import Performance, perform
-from quickstep.data.dancer.presets import preset_named
+from quickstep.data.dancer.presets import Style, preset_named
 from quickstep.data.dancer.render import (
     BodyMaps,
     Picture,
@@ -21,6 +21,7 @@ from quickstep.data.dancer.render import (
 )
 from quickstep.data.dancer.seeds import DancerSeeds
 from quickstep.data.dancer.stage import Stage, set_stage
+from quickstep.data.dancer.styles import restyled, style_of
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def render_clips(
         seeds: who dances, how, seen from where, in which room; one entry for each clip.
         num_frames: frames in each clip, 1 or more.
         size: pixels a side, 8 or more.
-        preset: `plain`, `rich` or `catwalk`, see `presets.PRESETS`.
+        preset: name of one of `presets.PRESETS`.
         fps: frames in a second, above 0.
         device: where to render. Bits are equal on one kind of device, not between kinds.
         reference_scale: how much finer `reference_rgb_large` is, for crops of the face.
@@ -143,11 +144,13 @@ def render_clips(
     if not shows:
         return []
     stage = set_stage(shows, device=place)
-    pictures = _pictures(stage, size=size)
+    styles = [style_of(look, each.identity) for each in seeds]
+    pictures = _restyled(_pictures(stage, size=size), styles, size=size)
     maps = _maps(stage, size=size)
     large = None
     if reference_scale > 1:
-        large = _pictures(stage.references(), size=size * reference_scale).rgb
+        finer = size * reference_scale
+        large = _restyled(_pictures(stage.references(), size=finer), styles, size=finer).rgb
     pixels = [show.camera.pixels(show.viewed, size=size) for show in shows]
     points = torch.from_numpy(np.concatenate(pixels).astype(np.float32)).to(place)
     visible = _visible(stage, points, depth=pictures.depth, size=size)
@@ -208,6 +211,16 @@ def _pictures(stage: Stage, *, size: int) -> Picture:
     ]
     names = Picture.__dataclass_fields__
     return Picture(**{name: torch.cat([getattr(b, name) for b in blocks]) for name in names})
+
+
+def _restyled(pictures: Picture, styles: list[Style], *, size: int) -> Picture:
+    """The pictures of clips of one length, each clip in its style."""
+    if not any(styles):
+        return pictures
+    count = len(pictures.rgb) // len(styles)
+    clips = zip(pictures.rgb.split(count), pictures.mask.split(count), styles, strict=True)
+    rgb = [restyled(own, mask, style, size=size) for own, mask, style in clips]
+    return replace(pictures, rgb=torch.cat(rgb))
 
 
 def _maps(stage: Stage, *, size: int) -> BodyMaps:

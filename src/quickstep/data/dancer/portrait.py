@@ -11,11 +11,12 @@ import torch
 from jaxtyping import UInt8
 
 from quickstep.data.dancer.performance import Performance, perform
-from quickstep.data.dancer.presets import preset_named
+from quickstep.data.dancer.presets import Style, preset_named
 from quickstep.data.dancer.rays import Window
 from quickstep.data.dancer.render import render_pictures
 from quickstep.data.dancer.seeds import DancerSeeds
 from quickstep.data.dancer.stage import set_stage
+from quickstep.data.dancer.styles import reach, restyled, style_of
 
 Box = tuple[float, float, float, float]
 
@@ -31,11 +32,13 @@ class Portrait:
     """
 
     show: Performance
+    style: Style = ""
 
     @classmethod
     def of(cls, seeds: DancerSeeds, *, preset: str = "plain") -> "Portrait":
         """The reference of the clip with these seeds, whatever that clip's length."""
-        return cls(perform(seeds, np.zeros(0), preset=preset_named(preset)))
+        look = preset_named(preset)
+        return cls(perform(seeds, np.zeros(0), preset=look), style_of(look, seeds.identity))
 
     def face_box(self, *, size: int) -> Box:
         """x0, y0, x1, y1 of the face as `DancerClip.reference_face_box` has it, in pixels."""
@@ -47,7 +50,8 @@ class Portrait:
         self, *, size: int, window: Window | None = None, device: torch.device | str = "cpu"
     ) -> UInt8[np.ndarray, "H W 3"]:
         """The picture at `size` pixels a side, or the same bits of a window of it."""
-        window = window or Window(0, 0, size)
+        wanted = window or Window(0, 0, size)
+        window = self._looked_at(wanted, size=size)
         stage = set_stage([self.show], device=torch.device(device))
         picture = render_pictures(
             stage.dressed,
@@ -56,4 +60,18 @@ class Portrait:
             shadow=stage.shadow(size=size, window=window),
             part=(size, window),
         )
-        return picture.rgb[0].cpu().numpy()
+        rgb = restyled(picture.rgb, picture.mask, self.style, size=size)
+        left, top = wanted.left - window.left, wanted.top - window.top
+        cut = rgb[0, top : top + wanted.side, left : left + wanted.side]
+        return cut.cpu().numpy()
+
+    def _looked_at(self, wanted: Window, *, size: int) -> Window:
+        """The window whose pixels a style looks at: square, within the picture."""
+        if not self.style:
+            return wanted
+        around = reach(size)
+        side = min(size, wanted.side + 2 * around)
+        left, top = (
+            min(max(start - around, 0), size - side) for start in (wanted.left, wanted.top)
+        )
+        return Window(left, top, side)
