@@ -50,9 +50,7 @@ def test_both_papers_go_on_from_frames_to_clips(runs):
     assert {"temporal", "motion", "auxiliary", "same_source"} <= logged[1].keys()
     # What runs along the frames has moved, and nothing else has.
     temporal = {
-        parameter
-        for module in second.network.motion_modules()
-        for parameter in module.parameters()
+        parameter for module in second.network.motion_modules() for parameter in module.parameters()
     }
     before = dict(first.network.named_parameters())
     for key, parameter in second.network.named_parameters():

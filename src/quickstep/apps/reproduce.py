@@ -12,7 +12,7 @@ from quickstep.apps.options import Device, Dtype, check_folder, chosen_device, c
 
 if TYPE_CHECKING:
     from quickstep.evaluation.reproduction.contenders import Terms
-    from quickstep.evaluation.reproduction.studies import Study
+    from quickstep.evaluation.reproduction.study import Study
     from quickstep.evaluation.reproduction.study_runs import StudyResult
 
 BUDGETS = {"small": 600, "full": 3720}
@@ -27,6 +27,7 @@ def reproduce(
     evaluations: int | None = None,
     seeds: int = 3,
     size: Literal["dancer", "lab"] = "dancer",
+    family: Literal["unianimate", "champ"] = "unianimate",
     teacher: str = "",
     split: Literal["test", "validation"] = "test",
     clips: int = 64,
@@ -43,11 +44,13 @@ def reproduce(
     """Re-run a table or a figure of the papers: train what is missing, judge, write the page.
 
     Args:
-        study: dancelcm-table1 to -table5, dancelcm-fig1, -fig4, -fig5, -fig6.
+        study: dancelcm-table1 to -table5, dancelcm-fig1, -fig4, -fig5, -fig6; cosec-table1 to
+            -table5, cosec-fig4 to -fig7; quickstep-best.
         budget: what each student may spend; small takes minutes a student on two cores.
         evaluations: another budget: network evaluations for each clip of a batch.
         seeds: trainings of each student, seeds 0, 1, ...
         size: of the recipes: dancer, or lab, whose teacher you train first.
+        family: of the teacher; Champ's you train first, as champ_dancer.
         teacher: another teacher: a model's name or folder.
         split: test persons, or validation persons, to choose settings by.
         clips: unseen clips to judge.
@@ -75,6 +78,7 @@ def reproduce(
     rates = _rates(rate, [contender.name for contender in wanted.contenders])
     terms = Terms(
         size=size,
+        family=family,
         teacher=teacher,
         evaluations=BUDGETS[budget] if evaluations is None else evaluations,
         preset=wanted.preset,

@@ -51,7 +51,7 @@ def contact_sheet(
     """A labelled grid: one row per name, one picture per moment.
 
     Args:
-        rows: names and their pictures, all of one size and number.
+        rows: names, of one line or more, and their pictures, all of one size and number.
 
     Raises:
         ValueError: rows of different lengths, or no picture.
@@ -61,14 +61,16 @@ def contact_sheet(
         raise ValueError(f"every row needs the same number of pictures: got {sorted(counts)}")
     height, width = rows[0][1][0].shape[:2]
     columns = counts.pop()
-    size = (LABEL_WIDTH + columns * (width + GAP), len(rows) * (height + GAP) - GAP)
+    font = ImageFont.load_default(size=13)
+    lines = [line for name, _ in rows for line in name.split("\n")]
+    margin = max(LABEL_WIDTH, *(round(font.getlength(line)) + 12 for line in lines))
+    size = (margin + columns * (width + GAP), len(rows) * (height + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=13)
     for number, (name, pictures) in enumerate(rows):
         top = number * (height + GAP)
         pen.text((6, top + height // 2), name, fill="black", font=font, anchor="lm")
         for column, picture in enumerate(pictures):
-            left = LABEL_WIDTH + GAP + column * (width + GAP)
+            left = margin + GAP + column * (width + GAP)
             sheet.paste(Image.fromarray(picture), (left, top))
     return np.array(sheet)

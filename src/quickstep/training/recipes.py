@@ -6,7 +6,7 @@ with several seeds; the others are at the papers' own size.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from quickstep.data.feature_batches import PeopleData
 from quickstep.data.prepared import DancerData
@@ -30,6 +30,19 @@ from quickstep.training.recipe_kinds import (
     StudentRecipe,
     TeacherRecipe,
 )
+
+Family = Literal["unianimate", "champ"]
+"""Of teachers. A recipe for UniAnimate's does not say so in its name."""
+
+
+def recipe_name(what: str, data: str, *, family: Family = "unianimate") -> str:
+    """The name of a method's recipe for a family of teachers.
+
+    Example:
+        >>> recipe_name("cosec-frames", "dancer", family="champ")
+        'cosec-frames-champ_dancer'
+    """
+    return f"{what}_{data}" if family == "unianimate" else f"{what}-{family}_{data}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,8 @@ _LAB = _Sizes(
 _SHARED: dict[str, Any] = {"precision": "bf16", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
+_OFFSETS: dict[Family, float] = {"unianimate": 0.1, "champ": 0.05}
+"""Of the noise that each family's teachers are trained with."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
 
@@ -119,37 +134,44 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
         ),
         **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
         **_phased(name, sizes),
+        recipe_name("dancelcm", name, family="champ"): _student(
+            "dancelcm", name, sizes, family="champ"
+        ),
+        **_phased(name, sizes, family="champ"),
         f"dancelcm-adapter_{name}": _adapter(name, sizes),
         f"dancelcm-told_{name}": _told(name, sizes),
     }
 
 
-def _student(method: str, name: str, sizes: _Sizes) -> DistillationRecipe:
+def _student(
+    method: str, name: str, sizes: _Sizes, *, family: Family = "unianimate"
+) -> DistillationRecipe:
     """A method with its paper's settings on the teacher of this size.
 
     Teacher, data and training are the same for all methods. They are compared at equal compute,
     so that one whose step asks the networks more often makes fewer steps.
     """
-    preset = PRESETS[method](guidance=_GUIDANCE, noise_offset=_denoising().noise_offset)
-    face = sizes.face if method == "dancelcm" else None
-    return _distillation(preset, name, sizes, clips=sizes.clips, face=face)
+    preset = PRESETS[method](guidance=_GUIDANCE, noise_offset=_OFFSETS[family])
+    face = sizes.face if method == "dancelcm" and family == "unianimate" else None
+    teacher = f"{family}_{name}"
+    return _distillation(preset, sizes, teacher=teacher, clips=sizes.clips, face=face)
 
 
-def _phased(name: str, sizes: _Sizes) -> dict[str, DistillationRecipe]:
+def _phased(
+    name: str, sizes: _Sizes, *, family: Family = "unianimate"
+) -> dict[str, DistillationRecipe]:
     """The methods of two phases: on frames, and from there on clips."""
     found: dict[str, DistillationRecipe] = {}
     for method, phases_of in PHASED.items():
-        phases = phases_of(guidance=_GUIDANCE, noise_offset=_denoising().noise_offset)
-        face = sizes.face if method == "quickstep-best" else None
-        first = f"{method}-frames_{name}"
-        mixes = (sizes.frames, sizes.pairs)
-        for key, start, phase, mix in zip(
-            (first, f"{method}_{name}"), ("", first), phases, mixes, strict=True
-        ):
+        phases = phases_of(guidance=_GUIDANCE, noise_offset=_OFFSETS[family])
+        face = sizes.face if method == "quickstep-best" and family == "unianimate" else None
+        names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
+        starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
+        for key, start, phase, mix in zip(names, starts, phases, mixes, strict=True):
             found[key] = _distillation(
                 phase,
-                name,
                 sizes,
+                teacher=f"{family}_{name}",
                 clips=replace(mix, references=phase.references),
                 share=phase.share,
                 face=face,
@@ -160,14 +182,20 @@ def _phased(name: str, sizes: _Sizes) -> dict[str, DistillationRecipe]:
 
 
 def _distillation(
-    preset: Preset, name: str, sizes: _Sizes, *, clips: ClipMix, share: float = 1.0, **more: Any
+    preset: Preset,
+    sizes: _Sizes,
+    *,
+    teacher: str,
+    clips: ClipMix,
+    share: float = 1.0,
+    **more: Any,
 ) -> DistillationRecipe:
-    """Distils this size's teacher, with a share of the compute that all methods have."""
+    """Distils a teacher of this size, with a share of the compute that all methods have."""
     config = replace(preset.config, person_weight=_denoising().person_weight)
     budget = share * sizes.steps["dancelcm"] * _EVALUATIONS * sizes.clips.mean_frames
     common: dict[str, Any] = {
         "data": sizes.data,
-        "teacher": f"unianimate_{name}",
+        "teacher": teacher,
         "clips": clips,
         "sampler": preset.sampler,
         "steps_allowed": preset.steps,

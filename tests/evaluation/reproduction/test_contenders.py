@@ -12,7 +12,8 @@ from quickstep.evaluation.reproduction.contenders import (
     run_folder,
     trained,
 )
-from quickstep.evaluation.reproduction.studies import DANCELCM
+from quickstep.evaluation.reproduction.cosec import CONS, COSEC
+from quickstep.evaluation.reproduction.dancelcm import DANCELCM
 from quickstep.networks.folder import SETTINGS_FILE
 from quickstep.training.checkpoint import Checkpoint, save_checkpoint
 
@@ -30,6 +31,7 @@ def runs(monkeypatch):
     def run_recipe(name, *, recipe, resume, run_folder, **options):
         reached = stops.pop(0) if stops else recipe.train.num_steps
         calls.append((resume, reached))
+        names.append(name)
         checkpoint = Checkpoint(step=reached, weights={"a": torch.zeros(1)}, optimizer={})
         save_checkpoint(run_folder, checkpoint, keep=1)
         (run_folder / "model").mkdir(exist_ok=True)
@@ -37,8 +39,9 @@ def runs(monkeypatch):
         return SimpleNamespace(step=reached)
 
     stops: list[int] = []
+    names: list[str] = []
     monkeypatch.setattr(contenders, "run_recipe", run_recipe)
-    return SimpleNamespace(calls=calls, stops=stops)
+    return SimpleNamespace(calls=calls, stops=stops, names=names)
 
 
 def test_a_stopped_training_is_not_taken_for_a_finished_one(terms, runs):
@@ -64,3 +67,23 @@ def test_a_run_is_named_by_what_it_learns(terms):
     ]
     names = {folder(**each).name for each in ({}, *others)}
     assert len(names) == 4
+
+
+def test_a_phase_is_trained_once_for_all_that_go_on_from_it(terms, runs):
+    trained(COSEC, terms, seed=0)
+    trained(CONS, terms, seed=0)
+    assert runs.names == ["cosec-frames_lab", "cosec_lab", "referencelcm_lab"]
+    steps = [reached for _, reached in runs.calls]
+    assert steps[0] > steps[1]
+    recipe = contender_recipe(COSEC, terms, seed=0)
+    assert (terms.home / recipe.start / "model").is_dir()
+    assert contender_recipe(COSEC, terms, seed=1).start != recipe.start
+
+
+def test_the_place_of_runs_does_not_name_them(terms, tmp_path):
+    moved = Terms(**{**vars(terms), "home": tmp_path / "elsewhere"})
+    names = {
+        run_folder(COSEC, contender_recipe(COSEC, each, seed=0), each).name
+        for each in (terms, moved)
+    }
+    assert len(names) == 1

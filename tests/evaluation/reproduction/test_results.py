@@ -5,7 +5,7 @@ import pytest
 
 from quickstep.evaluation.cache import Record
 from quickstep.evaluation.reproduction.results import SeedRow, verdicts
-from quickstep.evaluation.reproduction.studies import Claim, Study, StudyRow
+from quickstep.evaluation.reproduction.study import Claim, Study, StudyRow
 from quickstep.evaluation.statistics import Interval, mean_interval
 from quickstep.evaluation.summary import Row, SetScore
 
@@ -48,7 +48,9 @@ def row(name: str, *seeds: Row) -> SeedRow:
 
 def outcomes(better: SeedRow, worse: SeedRow) -> dict[str, str]:
     claim = Claim(better=better.name, worse=worse.name)
-    study = Study(name="s", title="", table=None, rows=(better.row, worse.row), claims=(claim,))
+    study = Study(
+        name="s", title="", paper="", table=None, rows=(better.row, worse.row), claims=(claim,)
+    )
     found = verdicts(study, [better, worse], ["psnr", "dancer_video_distance"])
     return {each.metric: each.outcome for each in found}
 
@@ -87,7 +89,9 @@ def test_a_row_without_seeds_stands_against_every_seed(clips):
     better = row("a", judged("a0", clips + 1, 3.0), judged("a1", clips + 2, 3.5))
     copy = row("copy", judged("copy", clips, 9.0))
     claim = Claim(better="a, 4", worse="copy, 4")
-    study = Study(name="s", title="", table=None, rows=(better.row, copy.row), claims=(claim,))
+    study = Study(
+        name="s", title="", paper="", table=None, rows=(better.row, copy.row), claims=(claim,)
+    )
     found = verdicts(study, [better, copy], ["dancer_video_distance"])[0]
     assert found.gains == (6.0, 5.5)
     assert found.outcome == "holds"

@@ -1,21 +1,20 @@
 """The studies compare what the paper compares, on equal terms."""
 
-from dataclasses import replace
-
 import pytest
 
 from quickstep.data.prepared import DancerData
 from quickstep.evaluation.published import published_rows
 from quickstep.evaluation.reproduction.contenders import Terms, contender_recipe
-from quickstep.evaluation.reproduction.studies import (
-    STUDIES,
+from quickstep.evaluation.reproduction.studies import STUDIES, find_study
+from quickstep.evaluation.reproduction.study import (
     Contender,
-    find_study,
+    printed_metrics,
     printed_row,
     row_name,
 )
 from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.training.recipe_kinds import PeRFlowRecipe, StudentRecipe
+from quickstep.training.recipes import full_cost
 
 CONTENDERS = {each.name: each for study in STUDIES.values() for each in study.contenders}
 
@@ -36,7 +35,7 @@ def test_the_papers_rows_stand_beside_ours(study):
     printed = {
         (each.method, each.steps)
         for each in published_rows()
-        if (each.paper, each.table) == ("dancelcm", study.table)
+        if (each.paper, each.table) == (study.paper, study.table)
     }
     if study.table in (3, 4, 5):
         assert printed <= {row.printed for row in study.rows}
@@ -58,13 +57,18 @@ def test_the_order_claimed_is_the_papers_own():
 
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_contenders_spend_the_same(name):
+    """Evaluations of the frames of DanceLCM's batches, all phases of a contender together."""
     terms = Terms(evaluations=3000)
-    recipe = contender_recipe(CONTENDERS[name], terms, seed=3, rate=1e-4)
-    method = recipe.method
-    if isinstance(recipe, StudentRecipe):
-        method = replace(method, skip_target=False)
-    spent = recipe.train.num_steps * method.cost().total
-    assert spent == pytest.approx(3000, rel=0.01)
+    recipes = [
+        contender_recipe(phase, terms, seed=3, rate=1e-4) for phase in CONTENDERS[name].phases
+    ]
+    frames = contender_recipe(CONTENDERS["dancelcm"], terms, seed=3).clips.mean_frames
+    spent = sum(
+        recipe.train.num_steps * full_cost(recipe.method, recipe.clips) * recipe.clips.mean_frames
+        for recipe in recipes
+    )
+    assert spent == pytest.approx(3000 * frames, rel=0.01)
+    recipe = recipes[-1]
     assert recipe.train.seed == 3
     assert recipe.train.learning_rate == 1e-4
     assert recipe.teacher == "dancer-unianimate-teacher"
@@ -103,3 +107,43 @@ def test_what_cannot_be_meant_is_one_line():
         contender_recipe(Contender("x", "vae"), Terms(), seed=0)
     with pytest.raises(ValueError, match="no field 'method.lambda'"):
         contender_recipe(Contender("x", "dancelcm", {"method.lambda": "1"}), Terms(), seed=0)
+
+
+def test_terms_are_added_one_by_one():
+    """Table 4: each row is the one before and one term more; the last one's phases are CoSeC's."""
+    rows = {row.label: row.contender for row in find_study("cosec-table4").rows}
+    weights = {}
+    for label, contender in rows.items():
+        assert contender is not None
+        first, second = (contender_recipe(phase, Terms(), seed=0) for phase in contender.phases)
+        assert isinstance(first, StudentRecipe) and isinstance(second, StudentRecipe)
+        assert second.start.startswith(f"{next(iter(contender.phases)).name}_dancer-")
+        spatial, temporal = first.method.cosec, second.method.cosec
+        weights[label] = (
+            first.clips.references,
+            spatial.eta_weight,
+            spatial.cons_weight,
+            temporal.temporal_weight,
+        )
+    assert weights == {
+        "ReferenceLCM, in pairs": (2, 0.0, 0.0, 0.0),
+        "ReferenceLCM": (1, 0.0, 0.0, 0.0),
+        "+ ETA (spatial)": (2, 0.1, 0.0, 0.0),
+        "+ CoNS (spatial)": (2, 0.1, 0.02, 0.0),
+        "+ ETA (temporal)": (2, 0.1, 0.02, 0.05),
+    }
+
+
+def test_each_papers_metrics_stand_beside_its_table():
+    assert printed_metrics(find_study("dancelcm-table3")) == ["PSNR", "SSIM", "LPIPS", "FVD"]
+    assert printed_metrics(find_study("cosec-table1")) == [
+        *("SSIM", "LPIPS", "FID", "FID-VID", "FVD"),
+    ]
+    assert printed_metrics(find_study("cosec-fig4")) == []
+
+
+def test_what_is_judged_elsewhere_is_trained_at_home():
+    study = find_study("cosec-table5")
+    assert (study.preset, study.judged) == (None, "wild")
+    recipe = contender_recipe(study.contenders[0], Terms(judged="wild"), seed=0)
+    assert isinstance(recipe.data, DancerData) and recipe.data.preset == "plain"

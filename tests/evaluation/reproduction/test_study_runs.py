@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from quickstep.data.image import read_image
+from quickstep.data.prepared import PreparedSet
 from quickstep.evaluation.reproduction import study_runs
-from quickstep.evaluation.reproduction.contenders import Terms
+from quickstep.evaluation.reproduction.contenders import Terms, unseen_clips
 from quickstep.evaluation.reproduction.pages import write_study
-from quickstep.evaluation.reproduction.studies import Contender, Study, find_study
+from quickstep.evaluation.reproduction.studies import STUDIES, find_study
+from quickstep.evaluation.reproduction.study import Contender
 from quickstep.evaluation.reproduction.study_runs import best_rate, run_study, swept_rates
 from quickstep.training.trainer import DivergenceError
 
@@ -37,6 +42,18 @@ def terms(home, model_folders):
     )
 
 
+def test_judged_clips_may_be_of_another_preset(terms):
+    """Students learn from one preset and are judged on another; the persons are the same."""
+    plain, wild = (
+        PreparedSet(unseen_clips(replace(terms, judged=preset, frames=1)))
+        for preset in (None, "wild")
+    )
+    assert plain.folder != wild.folder
+    assert not np.array_equal(plain.frames, wild.frames)
+    settings = json.loads((wild.folder / "set.json").read_text())["settings"]
+    assert (settings["preset"], settings["first_seed"]) == ("wild", 1_000_000)
+
+
 @pytest.fixture
 def calls(monkeypatch, home):
     """Stands in for training; notes who was asked for."""
@@ -58,7 +75,7 @@ def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path
         if row.label in ("copy", "round trip", "DanceLCM") or row.steps == 4 and not row.contender
     )
     claims = tuple(each for each in full.claims if each.worse == "UniAnimate, 4")
-    study = Study(name=full.name, title=full.title, table=1, rows=rows, claims=claims)
+    study = replace(full, rows=rows, claims=claims)
     done = []
     report = lambda stage, part, whole: done.append(stage)  # noqa: E731
     result = run_study(study, terms, seeds=(0, 1), report=report)
@@ -82,6 +99,38 @@ def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path
     assert [path.stat().st_mtime_ns for path in videos] == before
     for one, other in zip(paths, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cosec-fig5", "cosec-fig6"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in STUDIES
+            if name.startswith(("cosec", "quickstep")) and name[-4:] not in ("fig5", "fig6")
+        ),
+    ],
+)
+def test_every_study_of_cosec_makes_its_pages(terms, calls, tmp_path, name):
+    """One tiny student stands for all: what is asked for, and what the page and picture hold."""
+    study = find_study(name)
+    result = run_study(study, terms, seeds=(0,))
+    assert [each[0] for each in calls] == [each.name for each in study.contenders]
+    numbers, page, picture = write_study(result, tmp_path, command="quickstep reproduce x")
+    made = json.loads(numbers.read_text())
+    assert [row["row"] for row in made["rows"]] == [row.name for row in result.rows]
+    assert made["judged_preset"] == study.judged
+    text = page.read_text()
+    assert all(f"| {row.label} | {row.steps or '-'} |" in text for row in study.rows)
+    assert ("no student was trained on" in text) == (study.judged is not None)
+    phases = [each for contender in study.contenders for each in contender.phases]
+    assert sum(f"`{each.recipe}_lab`" in text for each in phases) == len(phases)
+    sheet = read_image(picture)
+    rows = 2 * (1 + len(study.rows)) * (2 if study.figure == "changes" else 1)
+    side = 48 if study.figure == "details" else 64
+    assert sheet.shape[0] == rows * (side + 2) - 2
+    assert np.ptp(sheet) > 100
 
 
 def test_a_sweep_tries_every_rate_for_every_student_on_validation(terms, calls):

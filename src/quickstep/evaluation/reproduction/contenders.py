@@ -2,24 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from quickstep.config import digest, with_changes
 from quickstep.data.dancer import TEST_START, VALIDATION_START
 from quickstep.data.prepared import DancerData, Report, prepare_dancer
-from quickstep.evaluation.reproduction.studies import Contender
+from quickstep.evaluation.reproduction.study import Contender
 from quickstep.networks.folder import SETTINGS_FILE, load_model
 from quickstep.training.checkpoint import latest_checkpoint, read_step
 from quickstep.training.config import FREE_ON_RESUME
 from quickstep.training.exports import weights_digest
 from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
-from quickstep.training.recipes import find_recipe
+from quickstep.training.recipes import Family, find_recipe, full_cost, recipe_name
 from quickstep.training.runs import run_recipe
 
 FIRST_SEEDS = {"validation": VALIDATION_START, "test": TEST_START}
-TEACHERS = {"dancer": "dancer-unianimate-teacher"}
-"""The shipped teachers, one for each size that has one; another size's is its run."""
+TEACHERS = {("dancer", "unianimate"): "dancer-unianimate-teacher"}
+"""The shipped teachers by size and family; another's is its run."""
 
 Say = Callable[[str], None]
 """Takes lines about what is going on."""
@@ -31,10 +32,13 @@ class Terms:
 
     Attributes:
         size: of the recipes, ``dancer`` or ``lab``.
-        teacher: a model; empty for the size's own.
+        family: of the teacher, ``unianimate`` or ``champ``.
+        teacher: a model; empty for the size's own of that family.
         evaluations: network evaluations (forward passes of a clip) that a contender may spend
-            on each clip of its batches: the budget, from which its number of steps follows.
+            on each clip of its batches: the budget, from which its number of steps follows. It is
+            stated for DanceLCM's batches; other batches are counted by their frames.
         preset: of the dancer; None for the recipe's.
+        judged: of the dancer for the judged clips alone; None for the same.
         clips: unseen clips to judge.
         frames: frames of each.
         split: ``test``, or ``validation`` to choose by.
@@ -43,9 +47,11 @@ class Terms:
     """
 
     size: str = "dancer"
+    family: Family = "unianimate"
     teacher: str = ""
     evaluations: int = 600
     preset: str | None = None
+    judged: str | None = None
     clips: int = 64
     frames: int = 16
     split: str = "test"
@@ -65,7 +71,12 @@ class Terms:
         """The teacher's name or folder."""
         if self.teacher:
             return self.teacher
-        return TEACHERS.get(self.size, str(self.home / f"unianimate_{self.size}" / "model"))
+        shipped = TEACHERS.get((self.size, self.family))
+        return shipped or str(self.home / f"{self.family}_{self.size}" / "model")
+
+    def recipe_name(self, contender: Contender) -> str:
+        """The name of a contender's recipe for this teacher and size."""
+        return recipe_name(contender.recipe, self.size, family=self.family)
 
 
 def contender_recipe(
@@ -82,15 +93,14 @@ def contender_recipe(
     Raises:
         ValueError: no such recipe or field, or no distillation.
     """
-    recipe = find_recipe(f"{contender.recipe}_{terms.size}")
+    recipe = find_recipe(terms.recipe_name(contender))
     if not isinstance(recipe, StudentRecipe | PeRFlowRecipe):
-        raise ValueError(f"{contender.recipe}_{terms.size} distils nothing")
+        raise ValueError(f"{terms.recipe_name(contender)} distils nothing")
     recipe = with_changes(recipe, {**contender.changes, **terms.changes})
     data = recipe.data if terms.preset is None else replace(recipe.data, preset=terms.preset)
-    method: Any = recipe.method
-    if isinstance(recipe, StudentRecipe):
-        method = replace(method, skip_target=False)  # counted, so that no method gains by it
-    steps = max(1, round(terms.evaluations / method.cost().total))
+    budget = terms.evaluations * contender.share * _budget_frames(terms)
+    cost = full_cost(recipe.method, recipe.clips) * recipe.clips.mean_frames
+    steps = max(1, round(budget / cost))
     train = replace(
         recipe.train,
         num_steps=steps,
@@ -98,7 +108,19 @@ def contender_recipe(
         warmup_steps=min(recipe.train.warmup_steps, steps // 10),
         learning_rate=recipe.train.learning_rate if rate is None else rate,
     )
-    return replace(recipe, data=data, teacher=terms.teacher_model, train=train)
+    recipe = replace(recipe, data=data, teacher=terms.teacher_model, train=train)
+    if contender.start is None:
+        return recipe
+    before = contender_recipe(contender.start, terms, seed=seed, rate=rate)
+    # By name, so that what names this run does not depend on where runs are.
+    return replace(recipe, start=run_folder(contender.start, before, terms).name)
+
+
+def _budget_frames(terms: Terms) -> float:
+    """Frames of the batches for which the budget is stated."""
+    stated = with_changes(find_recipe(f"dancelcm_{terms.size}"), dict(terms.changes))
+    assert isinstance(stated, StudentRecipe)
+    return stated.clips.mean_frames
 
 
 def run_folder(contender: Contender, recipe: DistillationRecipe, terms: Terms) -> Path:
@@ -109,9 +131,15 @@ def run_folder(contender: Contender, recipe: DistillationRecipe, terms: Terms) -
     train = recipe.train
     free = FREE_ON_RESUME - {"num_steps", "decay_fraction"}
     plain = {each.name: each.default for each in fields(train) if each.name in free}
-    teacher = weights_digest([load_model(terms.teacher_model).network])
+    teacher = _weights_of(terms.teacher_model)
     content = digest(replace(recipe, teacher=teacher, train=replace(train, **plain)))
     return terms.home / f"{contender.name}_{terms.size}-{content[:8]}-seed{train.seed}"
+
+
+@cache
+def _weights_of(model: str) -> str:
+    """The digest of a teacher's weights, which every phase of every contender asks for."""
+    return weights_digest([load_model(model).network])
 
 
 def trained(
@@ -137,9 +165,12 @@ def trained(
     folder = run_folder(contender, recipe, terms)
     if _is_finished(folder, recipe):
         return folder / "model"
+    if contender.start is not None:
+        options: dict[str, Any] = {"report": report, "say": say, "device": device}
+        trained(contender.start, terms, seed=seed, rate=rate, **options)
     say(f"training {folder.name}: {recipe.train.num_steps} steps")
     result = run_recipe(
-        f"{contender.recipe}_{terms.size}",
+        terms.recipe_name(contender),
         recipe=recipe,
         resume=folder.exists(),
         run_folder=folder,
@@ -167,7 +198,7 @@ def unseen_clips(terms: Terms, *, report: Report | None = None) -> Path:
         num_clips=terms.clips,
         num_frames=terms.frames,
         first_seed=FIRST_SEEDS[terms.split],
-        preset=terms.preset or recipe.data.preset,
+        preset=terms.judged or terms.preset or recipe.data.preset,
     )
     folder = terms.home / "data" / f"dancer-{digest(data)}"
     prepare_dancer(folder, data, report=report)

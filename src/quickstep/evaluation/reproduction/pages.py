@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 
 from quickstep.data.image import write_image
-from quickstep.data.sheet import contact_sheet, moments
 from quickstep.evaluation.cache import json_text, write_text
-from quickstep.evaluation.manifest import read_frames
 from quickstep.evaluation.published import published_note
 from quickstep.evaluation.report import versions
-from quickstep.evaluation.reproduction.contenders import contender_recipe
+from quickstep.evaluation.reproduction.contenders import Terms, contender_recipe
 from quickstep.evaluation.reproduction.results import SeedRow, Verdict
-from quickstep.evaluation.reproduction.studies import printed_row
+from quickstep.evaluation.reproduction.strips import FIGURES, study_strip
+from quickstep.evaluation.reproduction.study import Contender, printed_metrics, printed_row
 from quickstep.evaluation.reproduction.study_runs import StudyResult
-from quickstep.evaluation.samples import open_samples
 from quickstep.evaluation.statistics import METRICS, Interval
 
 SHOWN = (
@@ -25,7 +23,6 @@ SHOWN = (
     *("flicker", "dancer_perceptual", "dancer_video_distance"),
 )
 """Metrics of the page; the JSON has all."""
-PRINTED = ("PSNR", "SSIM", "LPIPS", "FVD")
 
 
 def write_study(result: StudyResult, folder: Path, *, command: str) -> list[Path]:
@@ -50,7 +47,9 @@ def study_json(result: StudyResult, *, command: str) -> dict[str, Any]:
         "versions": versions(),
         "teacher": terms.teacher_model,
         "size": terms.size,
+        "family": terms.family,
         "preset": terms.preset,
+        "judged_preset": terms.judged,
         "split": terms.split,
         "clips": terms.clips,
         "frames": terms.frames,
@@ -58,19 +57,21 @@ def study_json(result: StudyResult, *, command: str) -> dict[str, Any]:
         "seeds": list(result.seeds),
         "data": result.evaluation.data,
         "contenders": {
-            contender.name: _contender(result, contender) for contender in result.study.contenders
+            contender.name: [_phase(result, contender, each) for each in contender.phases]
+            for contender in result.study.contenders
         },
         "rows": [_row(row, result.metrics) for row in result.rows],
         "verdicts": [_verdict(verdict) for verdict in result.verdicts],
     }
 
 
-def _contender(result: StudyResult, contender: Any) -> dict[str, Any]:
+def _phase(result: StudyResult, contender: Contender, phase: Contender) -> dict[str, Any]:
+    """What was made of one phase of a contender, whose rate all of its phases have."""
     rate = result.rates.get(contender.name)
-    recipe = contender_recipe(contender, result.terms, seed=result.seeds[0], rate=rate)
+    recipe = contender_recipe(phase, result.terms, seed=result.seeds[0], rate=rate)
     return {
-        "recipe": f"{contender.recipe}_{result.terms.size}",
-        "changes": dict(contender.changes),
+        "recipe": result.terms.recipe_name(phase),
+        "changes": dict(phase.changes),
         "num_steps": recipe.train.num_steps,
         "learning_rate": recipe.train.learning_rate,
     }
@@ -118,8 +119,10 @@ def study_markdown(result: StudyResult, *, command: str, picture: str) -> str:
     lines = [f"# {result.study.name}: {result.study.title}", "", *_terms(result, command), ""]
     lines += [*_table(result), "", *_reading(result), ""]
     if result.study.claims:
-        lines += ["## The paper's order and ours", "", *_claims(result), ""]
-    lines += ["## To look at", "", f"![{result.study.title}]({picture})", ""]
+        order = "The paper's order and ours" if result.study.paper else "Whether it helps"
+        lines += [f"## {order}", "", *_claims(result), ""]
+    lines += ["## To look at", "", FIGURES[result.study.figure], ""]
+    lines += [f"![{result.study.title}]({picture})", ""]
     return "\n".join(lines)
 
 
@@ -131,35 +134,39 @@ def _terms(result: StudyResult, command: str) -> Iterator[str]:
         f"Teacher `{terms.teacher_model}`. Every student had {terms.evaluations} network "
         f"evaluations for each clip of its batches, on the same clips; {len(result.seeds)} "
         f"seed{'s' * (len(result.seeds) != 1)} each. Judged on {terms.clips} {terms.split} clips "
-        f"of {terms.frames} frames that no recipe has seen{_preset(terms.preset)}."
+        f"of {terms.frames} frames that no recipe has seen{_preset(terms)}."
     )
     if result.study.contenders:
         yield ""
         yield "| student | recipe | changed | steps | rate |"
         yield "|---|---|---|---|---|"
     for contender in result.study.contenders:
-        made = _contender(result, contender)
-        changed = ", ".join(f"{name}={value}" for name, value in made["changes"].items()) or "-"
-        yield (
-            f"| {contender.name} | `{made['recipe']}` | {changed} | {made['num_steps']} "
-            f"| {made['learning_rate']:g} |"
-        )
+        for phase in contender.phases:
+            made = _phase(result, contender, phase)
+            changed = ", ".join(f"{name}={value}" for name, value in made["changes"].items())
+            yield (
+                f"| {contender.name} | `{made['recipe']}` | {changed or '-'} "
+                f"| {made['num_steps']} | {made['learning_rate']:g} |"
+            )
 
 
-def _preset(name: str | None) -> str:
-    return f", preset `{name}`" if name else ""
+def _preset(terms: Terms) -> str:
+    trained = f", preset `{terms.preset}`" if terms.preset else ""
+    if not terms.judged:
+        return trained
+    return f"{trained}; the clips are of preset `{terms.judged}`, which no student was trained on"
 
 
 def _table(result: StudyResult) -> Iterator[str]:
     shown = [metric for metric in SHOWN if metric in result.metrics]
-    table = result.study.table
+    printed = printed_metrics(result.study)
     heads = [f"{metric} {_arrow(metric)}" for metric in shown]
-    heads += [f"paper: {name}" for name in PRINTED] if table else []
+    heads += [f"paper: {name}" for name in printed]
     yield "| row | steps | " + " | ".join(heads) + " |"
     yield "|---" * (2 + len(heads)) + "|"
     for row in result.rows:
         cells = [_cell(row, metric) for metric in shown]
-        cells += _printed(result, row) if table else []
+        cells += _printed(result, row, printed)
         yield f"| {row.row.label} | {row.row.steps or '-'} | " + " | ".join(cells) + " |"
 
 
@@ -171,9 +178,9 @@ def _cell(row: SeedRow, metric: str) -> str:
     return f"{text} ± {row.spread(metric):.2g}" if len(row.seeds) > 1 else text
 
 
-def _printed(result: StudyResult, row: SeedRow) -> list[str]:
+def _printed(result: StudyResult, row: SeedRow, metrics: list[str]) -> list[str]:
     printed = printed_row(result.study, row.row)
-    return [printed.printed.get(name, "-") if printed else "-" for name in PRINTED]
+    return [printed.printed.get(name, "-") if printed else "-" for name in metrics]
 
 
 def _arrow(metric: str) -> str:
@@ -190,13 +197,14 @@ def _reading(result: StudyResult) -> Iterator[str]:
 
 
 def _claims(result: StudyResult) -> Iterator[str]:
+    first = "What the paper puts first" if result.study.paper else "What one would hope for"
     yield (
-        "What the paper puts first, by each of our metrics. A difference counts when the clips "
+        f"{first}, by each of our metrics. A difference counts when the clips "
         "show it (95 %, clips averaged over the seeds) and no seed says the opposite; else it is "
         "a tie."
     )
     yield ""
-    yield "| the paper's order | holds by | tie by | reversed by |"
+    yield "| order | holds by | tie by | reversed by |"
     yield "|---|---|---|---|"
     for claim in result.study.claims:
         mine = [
@@ -209,19 +217,3 @@ def _claims(result: StudyResult) -> Iterator[str]:
             for outcome in ("holds", "tie", "reversed")
         ]
         yield f"| {claim.better} over {claim.worse} | " + " | ".join(columns) + " |"
-
-
-def study_strip(result: StudyResult, *, clips: int = 2, frames: int = 6) -> np.ndarray:
-    """Truth and every row (its first seed) at some moments of the first clips."""
-    folder = result.terms.home / "data" / result.videos.folder.name
-    samples = open_samples(folder)
-    rows = []
-    for name in samples.names[:clips]:
-        sample = samples.read(name)
-        shown = moments(len(sample.frames), count=frames)
-        blank = np.full_like(sample.reference, 255)
-        rows.append(("truth", [sample.reference, *sample.frames[shown]]))
-        for row in result.rows:
-            video, _ = read_frames(result.videos.path(result.names[row.name][0], name))
-            rows.append((row.name, [blank, *video[shown]]))
-    return contact_sheet(rows)

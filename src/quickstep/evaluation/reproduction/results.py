@@ -9,7 +9,7 @@ from jaxtyping import Float
 from quickstep.evaluation import statistics
 from quickstep.evaluation.evaluate import Evaluation
 from quickstep.evaluation.metrics import clip_metrics, set_metrics
-from quickstep.evaluation.reproduction.studies import Claim, Study, StudyRow, row_name
+from quickstep.evaluation.reproduction.study import Claim, Study, StudyRow, row_name
 from quickstep.evaluation.statistics import Comparison, Interval, mean_interval, paired_comparison
 from quickstep.evaluation.summary import Row
 

@@ -31,7 +31,7 @@ from quickstep.evaluation.reproduction.results import (
     seed_rows,
     verdicts,
 )
-from quickstep.evaluation.reproduction.studies import COPY, ROUND_TRIP, Study, StudyRow, row_name
+from quickstep.evaluation.reproduction.study import COPY, ROUND_TRIP, Study, StudyRow, row_name
 from quickstep.evaluation.samples import open_samples
 from quickstep.evaluation.statistics import METRICS
 from quickstep.training.trainer import DivergenceError
@@ -98,7 +98,7 @@ def run_study(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be given, and differ: got {list(seeds)}")
-    terms = replace(terms, preset=study.preset or terms.preset)
+    terms = replace(terms, preset=study.preset or terms.preset, judged=study.judged or terms.judged)
     rates = rates or {}
     options = {"report": prepare_report, "say": say, "device": device}
     students = {
@@ -210,7 +210,13 @@ def swept_rates(
     for contender in contenders:
         row = StudyRow(label=contender.name, contender=contender, steps=4)
         study = Study(
-            name="sweep", title="", table=None, rows=(row,), claims=(), preset=terms.preset
+            name="sweep",
+            title="",
+            paper="",
+            table=None,
+            rows=(row,),
+            claims=(),
+            preset=terms.preset,
         )
         scores: dict[float, float] = {}
         for rate in rates:
