@@ -48,9 +48,11 @@ def normal_map(normal: Float[np.ndarray, "f H W 3"]) -> UInt8[np.ndarray, "f H W
 
     A surface facing the camera is (128, 128, 255). Black where the normal is zero.
     """
-    on = np.abs(normal).sum(axis=-1, keepdims=True) > 0
-    turned = normal * np.array([1, -1, -1], dtype=np.float32)
-    return np.where(on, np.round((turned + 1) * 127.5), 0).clip(0, 255).astype(np.uint8)
+    on = (normal[..., 0] != 0) | (normal[..., 1] != 0) | (normal[..., 2] != 0)
+    picture = np.zeros(normal.shape, np.uint8)
+    turned = normal[on] * np.array([1, -1, -1], dtype=np.float32)
+    picture[on] = np.round((turned + 1) * 127.5).clip(0, 255)
+    return picture
 
 
 def semantic_map(part: UInt8[np.ndarray, "f H W"]) -> UInt8[np.ndarray, "f H W 3"]:

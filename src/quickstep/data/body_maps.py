@@ -88,11 +88,15 @@ def body_pose_maps(
             f"the skeleton must have the mesh's {len(mesh)} frames of {mesh.size}: got "
             f"{len(poses)} of {poses.size}"
         )
-    seen = mesh_maps(mesh, rasterise=rasterise, device=device)
-    maps = seen.pictures()
-    if with_skeleton:
-        maps["dwpose"] = skeleton_pictures(poses or mesh_poses(mesh, depth=seen.depth))
-    return maps
+    step, chunks = _chunk_frames(mesh), []
+    for start in range(0, len(mesh), step):
+        frames = slice(start, start + step)
+        seen = mesh_maps(mesh[frames], rasterise=rasterise, device=device)
+        chunks.append(seen.pictures())
+        if with_skeleton:
+            marked = mesh_poses(mesh[frames], depth=seen.depth) if poses is None else poses[frames]
+            chunks[-1]["dwpose"] = skeleton_pictures(marked)
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def write_body_maps(

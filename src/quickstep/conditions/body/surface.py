@@ -37,10 +37,12 @@ class Surface:
 
     def mixed(self, values: Float[Tensor, "v c"] | Float[Tensor, "f v c"]) -> Float[Tensor, "p c"]:
         """Vertices' values, of all frames or of each, at every point."""
-        corner = (
-            values[self.corners] if values.ndim == 2 else values[self.frame[:, None], self.corners]
-        )
-        return (corner * self.weights[..., None]).sum(1)
+        parts = []
+        for number in range(3):
+            corner = self.corners[:, number]
+            value = values[corner] if values.ndim == 2 else values[self.frame, corner]
+            parts.append(value * self.weights[:, number, None])
+        return parts[0] + parts[1] + parts[2]
 
     def nearest_corner(self) -> Int[Tensor, " p"]:
         """The vertex with the largest share in each point."""
@@ -80,30 +82,26 @@ def seen_surface(
     frame = pixel // (height * width)
     corners = faces[flat[pixel]]
     column, row = pixel % width, pixel // width % height
-    ray = torch.stack(
-        (
-            (column + (0.5 - 0.5 * width)) / focal,
-            (row + (0.5 - 0.5 * height)) / focal,
-            torch.ones_like(row),
-        ),
-        dim=-1,
-    ).double()
-    a, b, c = vertices[frame[:, None], corners].double().unbind(1)
-    volumes = torch.stack(
-        [(ray * torch.linalg.cross(*pair)).sum(-1) for pair in ((b, c), (c, a), (a, b))], dim=-1
-    )
-    total = volumes.sum(-1, keepdim=True)
+    across = (column.double() + (0.5 - 0.5 * width)) / focal
+    down = (row.double() + (0.5 - 0.5 * height)) / focal
+    a, b, c = (vertices[frame, corners[:, number]].double() for number in range(3))
+    volumes = []
+    for pair in ((b, c), (c, a), (a, b)):
+        x, y, z = torch.linalg.cross(*pair).unbind(-1)
+        volumes.append(across * x + down * y + z)
+    total = volumes[0] + volumes[1] + volumes[2]
     # A face seen edge on has no inside; a centre just off a rounded edge is moved onto it.
-    weights = torch.where(total != 0, volumes / total, 1 / 3).clamp(min=0)
-    weights = weights / weights.sum(-1, keepdim=True)
-    depth = (weights * torch.stack((a[:, 2], b[:, 2], c[:, 2]), dim=-1)).sum(-1)
+    shares = [torch.where(total != 0, each / total, 1 / 3).clamp(min=0) for each in volumes]
+    whole = shares[0] + shares[1] + shares[2]
+    weights = [share / whole for share in shares]
+    depth = weights[0] * a[:, 2] + weights[1] * b[:, 2] + weights[2] * c[:, 2]
     return Surface(
         pixel=pixel,
         frame=frame,
         corners=corners,
-        weights=weights.float(),
+        weights=torch.stack(weights, dim=-1).float(),
         depth=depth.float(),
-        outside=total[:, 0] < 0,
+        outside=total < 0,
         shape=(frames, height, width),
     )
 
