@@ -188,3 +188,31 @@ def test_what_a_sweep_cannot_choose_by_is_refused_first(terms, calls):
     with pytest.raises(ValueError, match="no metric 'fvd' to choose by: metrics are psnr, ssim"):
         swept_rates(find_study("dancelcm-fig1").contenders, terms, rates=(1e-4,), metric="fvd")
     assert calls == []
+
+
+@pytest.mark.slow
+def test_a_study_trains_what_is_missing_phase_by_phase(model_folders, tmp_path):
+    """Nothing stands in for training here: three short runs, of which two go on from the first."""
+    changes = {
+        **{"data.size": "64", "data.cell": "8", "data.num_clips": "16"},
+        **{"train.precision": "fp32", "train.prefetch": "0", "train.preview_every": "0"},
+    }
+    terms = Terms(
+        size="lab",
+        teacher=str(model_folders / "teacher"),
+        evaluations=12,
+        clips=2,
+        frames=16,
+        split="validation",
+        changes=changes,
+        home=tmp_path,
+    )
+    said = []
+    result = run_study(find_study("cosec-fig5"), terms, seeds=(0,), say=said.append)
+    runs = [line.split()[1].partition("_lab")[0] for line in said if line.startswith("training")]
+    assert runs == ["cosec-frames", "eta-cons", "cosec"]
+    assert all(np.isfinite(row.score("flicker").value) for row in result.rows)
+    assert result.rows[0].score("psnr").value != result.rows[1].score("psnr").value
+    again = run_study(find_study("cosec-fig5"), terms, seeds=(0,), say=said.append)
+    assert len(said) == 3
+    assert [row.score("psnr") for row in again.rows] == [row.score("psnr") for row in result.rows]
