@@ -109,7 +109,7 @@ def test_stopped_faces_go_on(prepared, folder, monkeypatch, tmp_path):
 def test_another_renderer_or_other_data_is_refused(prepared, folder, tmp_path):
     other = PreparedSet(shutil.copytree(prepared.folder, tmp_path / "set"))
     moved = DancerData(num_clips=3, num_frames=4, size=32, cell=8, first_seed=6)
-    with pytest.raises(ValueError, match="faces made from other settings"):
+    with pytest.raises(ValueError, match="made from other settings"):
         prepare_faces(other, moved, size=16)
     with pytest.raises(ValueError, match="clip 0 is not what its seeds render now"):
         prepare_faces(other, moved, size=8)

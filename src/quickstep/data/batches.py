@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from quickstep.data.faces import PreparedFaces
@@ -113,6 +113,7 @@ class ClipBatches:
         references: with how many references each clip is told. Above 1 they are different frames
             of the clip's own source, none of them shown in the dance where enough are left, and
             the clips of a batch are of different sources.
+        pose_maps: Champ's maps of the set, for networks that are told them.
     """
 
     prepared: PreparedSet
@@ -124,6 +125,7 @@ class ClipBatches:
     faces: PreparedFaces | None = None
     face_drop: float = 0.0
     references: int = 1
+    pose_maps: UInt8[np.ndarray, "n g m H W 3"] | None = None
 
     def __post_init__(self):
         if not len(self.lengths) == len(self.clips) == len(self.shares) > 0:
@@ -215,7 +217,7 @@ class ClipBatches:
 
         It holds ``latents``, ``reference``, ``picture``, ``pose``, ``reference_pose``,
         ``image``, ``person``, and ``motion``, the cells that move from one of these frames to
-        the next; with ``faces`` also ``face`` and ``face_found``.
+        the next; with ``faces`` also ``face`` and ``face_found``, with ``pose_maps`` those.
         """
         prepared, across = self.prepared, rows[:, None]
         frames = torch.from_numpy(prepared.frames[across, moments])
@@ -230,6 +232,8 @@ class ClipBatches:
             "person": torch.from_numpy(prepared.person[across, moments]).float().div(255),
             "motion": moving_cells(frames, cell=cell).float(),
         }
+        if self.pose_maps is not None:
+            batch["pose_maps"] = torch.from_numpy(self.pose_maps[across, moments])
         if self.faces is not None:
             batch["face"] = torch.from_numpy(self.faces.features[rows]).float()
             batch["face_found"] = torch.from_numpy(self.faces.found[rows])

@@ -16,11 +16,9 @@ its reference: that frame may show the back of the head, and all of them are too
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +36,7 @@ from quickstep.data.dancer.portrait import Portrait
 from quickstep.data.dancer.rays import Window
 from quickstep.data.folder_sets import FolderData
 from quickstep.data.image import read_image
+from quickstep.data.kept_beside import note_kept, rows_kept
 from quickstep.data.prepared import DancerData, PreparedSet, Report, pictures_to_video
 from quickstep.data.turns import in_turn
 from quickstep.networks.faces import Feature, face_features
@@ -115,7 +114,8 @@ def prepare_faces(
     """
     folder, count = prepared.folder / f"faces-{size}", len(prepared)
     settings = json.loads(json.dumps({**asdict(data), "face_size": size, "finer": FINER}))
-    done = _rows_done(folder, settings)
+    note = folder / "faces.json"
+    done = rows_kept(note, settings)
     if done == count:
         return folder
     folder.mkdir(exist_ok=True)
@@ -140,7 +140,7 @@ def prepare_faces(
             crops[row] = 0 if face is None else face.crop(size)
         crops.flush()
         found.flush()
-        _write_json(folder / "faces.json", {"settings": settings, "done": stop})
+        note_kept(note, settings, done=stop)
         if report:
             report(stop, count, "cropping faces")
     return folder
@@ -231,19 +231,3 @@ def _expect_same_renderer(
             f"{prepared.folder}: the reference of clip {row} is not what its seeds render now: "
             "the set is of another version of the dancer; make it again to have its faces"
         )
-
-
-def _rows_done(folder: Path, settings: dict[str, Any]) -> int:
-    path = folder / "faces.json"
-    if not path.is_file():
-        return 0
-    noted = json.loads(path.read_text())
-    if noted["settings"] != settings:
-        raise ValueError(f"{folder} holds faces made from other settings; remove it")
-    return noted["done"]
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(values, indent=1))
-    os.replace(beside, path)
