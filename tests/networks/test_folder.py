@@ -8,7 +8,9 @@ from safetensors.torch import load_file
 
 from quickstep.networks import folder as folder_module
 from quickstep.networks.autoencoder import small_autoencoder
+from quickstep.networks.champ import ChampShape
 from quickstep.networks.clip import small_image_encoder
+from quickstep.networks.families import network_parts
 from quickstep.networks.folder import (
     ModelError,
     ScheduleSettings,
@@ -184,3 +186,57 @@ def test_settings_name_their_schedule():
 def test_a_segment_sampler_needs_segments():
     with pytest.raises(ValueError, match="segments"):
         Settings(role="student", method="dancelcm", sampler="segment")
+
+
+def small_champ():
+    shape = ChampShape(
+        widths=(16, 16),
+        attend=(True, False),
+        layers_per_block=1,
+        num_heads=4,
+        norm_num_groups=4,
+        map_widths=(8, 8, 8, 8),
+        map_groups=4,
+        unused_layers=False,
+    )
+    return shape.build(image_width=16).eval()
+
+
+def test_a_champ_and_a_student_that_shares_its_encoders(parts, tmp_path):
+    encoders = {name: parts[name] for name in ("vae", "image_encoder")}
+    network = small_champ()
+    settings = Settings(role="teacher", method="denoising", family="champ", frames=4)
+    save_model(
+        tmp_path / "teacher",
+        parts={**network_parts(network), **encoders},
+        settings=settings,
+        card="",
+        half=True,
+    )
+    assert {path.name for path in (tmp_path / "teacher").iterdir() if path.is_dir()} == {
+        *("unet", "reference_unet", "pose_encoders", "vae", "image_encoder")
+    }
+    teacher = load_model(tmp_path / "teacher")
+    for name, part in network_parts(teacher.network).items():
+        wanted = network.parts[name].state_dict()
+        for key, value in part.state_dict().items():
+            torch.testing.assert_close(value, wanted[key].half().float(), rtol=0, atol=0)
+    home = str(tmp_path / "teacher")
+    shared = dataclasses.replace(settings, role="student", encoders_of=home, reference_of=home)
+    save_model(
+        tmp_path / "student",
+        parts={**network_parts(small_champ()), **encoders},
+        settings=shared,
+        card="",
+    )
+    assert [path.name for path in (tmp_path / "student").iterdir() if path.is_dir()] == ["unet"]
+    student = load_model(tmp_path / "student")
+    known, found = (one.network.reference_unet.state_dict() for one in (teacher, student))
+    assert all(torch.equal(known[key], value) for key, value in found.items())
+    shutil.rmtree(tmp_path / "teacher")
+    with pytest.raises(ModelError, match="unknown model .*teacher"):
+        load_model(tmp_path / "student")
+    with pytest.raises(ValueError, match="parts must be .*pose_encoders"):
+        save_model(tmp_path / "x", parts=parts, settings=settings, card="")
+    with pytest.raises(ValueError, match="reference_of is for family 'champ'"):
+        dataclasses.replace(SETTINGS, reference_of="x")

@@ -17,6 +17,7 @@ def export(
     *,
     half: bool = True,
     encoders_of: str = "",
+    reference_of: str = "",
     fuse: bool = False,
     teacher: str = "",
 ) -> int:
@@ -29,18 +30,30 @@ def export(
         output: the folder to write.
         half: store the weights as float16; they load as any type.
         encoders_of: a model whose autoencoder and image encoder are the same, to leave them out.
+        reference_of: of a Champ student, a model whose reference network and pose-map encoders are
+            the same, to leave them out.
         fuse: write an accelerator merged into its teacher, as a full student.
         teacher: where an accelerator's teacher is (a built-in name, a hub id, a folder), instead
             of where the run found it; the exported folder will name it so.
     """
     check_folder(output.parent)
-    from quickstep.networks.folder import find_model, load_model, read_settings, save_model
+    from quickstep.networks.families import network_parts
+    from quickstep.networks.folder import (
+        find_model,
+        load_model,
+        read_settings,
+        save_model,
+    )
 
     if (run / "config.json").is_file() and not (run / "model").is_dir():
         _export_unfinished(run)
     model = load_model(run, teacher=teacher or None, fuse=fuse)
-    parts = {"unet": model.network, "vae": model.vae, "image_encoder": model.image_encoder}
-    settings = replace(model.settings, encoders_of=encoders_of)
+    parts = {
+        **network_parts(model.network),
+        "vae": model.vae,
+        "image_encoder": model.image_encoder,
+    }
+    settings = replace(model.settings, encoders_of=encoders_of, reference_of=reference_of)
     if settings.teacher:
         if encoders_of:
             raise ValueError("--encoders-of is for a full student: an accelerator has no encoders")

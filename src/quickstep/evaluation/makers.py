@@ -269,9 +269,10 @@ def model_digest(name_or_path: str | Path) -> str:
         ValueError: no such model.
     """
     folder = find_model(name_or_path)
-    others = read_settings(folder).encoders_of
+    settings = read_settings(folder)
+    others = dict.fromkeys((settings.encoders_of, settings.reference_of))
     total = hashlib.sha256()
-    for home in (folder, find_model(others)) if others else (folder,):
+    for home in (folder, *(find_model(other) for other in others if other)):
         for path in sorted((*home.rglob("*.json"), *home.rglob("*.safetensors"))):
             total.update(str(path.relative_to(home)).encode())
             add_file(total, path)

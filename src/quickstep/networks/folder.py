@@ -28,6 +28,7 @@ from quickstep.config import from_dict, to_dict
 from quickstep.diffusion.schedule import Schedule
 from quickstep.networks.accelerator import network_digest, read_accelerator, write_accelerator
 from quickstep.networks.adapters import Adapted
+from quickstep.networks.families import NETWORKS, whole_network
 from quickstep.networks.settings import ScheduleSettings, Settings
 from quickstep.networks.unianimate import UniAnimateUNet
 
@@ -50,7 +51,6 @@ SETTINGS_FILE = "quickstep.json"
 EMPTY_TEXT_FILE = "empty_text.safetensors"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HUB_FILES = ["*.json", "*.safetensors", "README.md"]
-_NETWORKS: dict[str, type[Any]] = {"unianimate": UniAnimateUNet}
 _PARTS: dict[str, type[Any]] = {
     "vae": AutoencoderKL,
     "image_encoder": CLIPVisionModelWithProjection,
@@ -156,8 +156,7 @@ def load_model(
     settings = read_settings(folder)
     base = _base_of(folder, settings, teacher=teacher)
     exact = torch.float32 if settings.teacher else dtype
-    network = _load_part(_NETWORKS[settings.family], base / "unet", exact)
-    _load_empty_text(network, base)
+    network = _load_network(base, read_settings(base), exact)
     if settings.teacher:
         network = _accelerated(network, folder, settings, fuse=fuse)
         nn.Module.to(network, dtype)  # diffusers' own warns of every change of type
@@ -189,8 +188,9 @@ def save_model(
 
     Args:
         path: the folder to make; a model folder already there is replaced, anything else kept.
-        parts: ``unet``, ``vae`` and ``image_encoder``; with ``settings.encoders_of`` only the
-            first is written, and of an `Adapted` one only what its teacher lacks.
+        parts: ``unet`` and what else is of the family's network (`network_parts`), ``vae`` and
+            ``image_encoder``. What ``settings.encoders_of`` and ``reference_of`` name is not
+            written, and of an `Adapted` network only what its teacher lacks.
         settings: what the model was made for.
         card: text of the model card.
         half: store the weights as float16, half the size; they load as any type.
@@ -199,7 +199,7 @@ def save_model(
         ValueError: a part is missing or unknown, a weight does not fit float16, or ``path`` is
             something other than a model folder.
     """
-    wanted = {"unet", *_PARTS}
+    wanted = {*NETWORKS[settings.family], *_PARTS}
     if set(parts) != wanted:
         raise ValueError(f"parts must be {sorted(wanted)}: got {sorted(parts)}")
     if isinstance(parts["unet"], Adapted) != bool(settings.teacher):
@@ -255,7 +255,7 @@ def describe_folder(
 def _write_folder(
     folder: Path, *, parts: Mapping[str, Any], settings: Settings, card: str, half: bool
 ) -> None:
-    own = {"unet": parts["unet"]} if settings.encoders_of else parts
+    own = {name: part for name, part in parts.items() if not _home_elsewhere(name, settings)}
     if isinstance(parts["unet"], Adapted):
         own = {}
         write_accelerator(folder, parts["unet"], half=half)
@@ -357,6 +357,22 @@ def _accelerated(network: UniAnimateUNet, folder: Path, settings: Settings, *, f
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} cannot be loaded: {error}") from error
     return student.fuse() if fuse else student
+
+
+def _load_network(base: Path, settings: Settings, dtype: torch.dtype) -> Any:
+    parts = {}
+    for name, kind in NETWORKS[settings.family].items():
+        elsewhere = _home_elsewhere(name, settings)
+        parts[name] = _load_part(kind, (find_model(elsewhere) if elsewhere else base) / name, dtype)
+    _load_empty_text(parts["unet"], base)
+    return whole_network(parts)
+
+
+def _home_elsewhere(part: str, settings: Settings) -> str:
+    """The model that a part is of, where that is another one."""
+    if part in _PARTS:
+        return settings.encoders_of
+    return "" if part == "unet" else settings.reference_of
 
 
 def _load_empty_text(network: Any, folder: Path) -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from quickstep.networks.adapters import Adapted
+from quickstep.networks.champ import DenoisingUNet
 from quickstep.networks.unianimate import UniAnimateUNet, apply_head
 
 
@@ -22,7 +23,7 @@ class WithAuxiliaryHead(nn.Module):
         network: the student.
     """
 
-    def __init__(self, network: UniAnimateUNet | Adapted) -> None:
+    def __init__(self, network: UniAnimateUNet | DenoisingUNet | Adapted) -> None:
         super().__init__()
         self.network = network
         self.auxiliary = copy.deepcopy(network.out).requires_grad_(True)

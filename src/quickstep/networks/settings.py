@@ -42,7 +42,7 @@ class Settings:
     Attributes:
         role: a teacher runs at any number of steps; a student at those it was trained for.
         method: how it was trained, as ``denoising`` or ``dancelcm``.
-        family: which network class the ``unet`` folder holds.
+        family: which networks the folder holds.
         sampler: the sampler to use unless another is asked for.
         steps_allowed: numbers of steps it was trained for; empty means any.
         steps_best: number of steps to use unless another is asked for.
@@ -71,6 +71,8 @@ class Settings:
             (`quickstep.networks.accelerator.network_digest`).
         encoders_of: another model whose autoencoder and image encoder are used, so that models
             shipped together hold them once; empty when the folder has its own.
+        reference_of: of a Champ student, another model whose reference network and pose-map
+            encoders are used, which are its teacher's; empty when the folder has its own.
         licence: of the weights, those of the teacher included.
         recipe: name of the recipe that made it.
         recipe_digest: twelve hexadecimal digits that name the recipe's full content.
@@ -78,7 +80,7 @@ class Settings:
 
     role: Literal["teacher", "student"]
     method: str
-    family: Literal["unianimate"] = "unianimate"
+    family: Literal["unianimate", "champ"] = "unianimate"
     sampler: Sampler = "ddim"
     steps_allowed: tuple[int, ...] = ()
     steps_best: int = 50
@@ -100,6 +102,7 @@ class Settings:
     teacher: str = ""
     teacher_digest: str = ""
     encoders_of: str = ""
+    reference_of: str = ""
     licence: str = "Apache-2.0"
     recipe: str = ""
     recipe_digest: str = ""
@@ -114,6 +117,10 @@ class Settings:
         for name in ("steps_best", "grid_skip", "frames", "fps"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"Settings.{name} must be positive: got {getattr(self, name)}")
+        if self.reference_of and self.family != "champ":
+            raise ValueError(
+                f"Settings.reference_of is for family 'champ': got family={self.family!r}"
+            )
         if bool(self.teacher) != bool(self.teacher_digest):
             raise ValueError("Settings.teacher and teacher_digest go together: got one of them")
         if self.sampler in ("edges", "segment", "perflow") and self.segments is None:

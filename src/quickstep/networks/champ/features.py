@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from quickstep.networks.champ.bank import NONE, ReferenceBank, SeenReferences
@@ -43,7 +43,7 @@ class ChampFeatures:
         pose: sum of the encoded pose maps, added behind the denoiser's first convolution; never
             dropped. None for none.
         bank: the references.
-        rows: the reference of each clip in `bank`, -1 for none.
+        told: the row of each clip's reference in `bank`, -1 for none.
         reference: latents of the reference, for a network that is told them in every frame.
         is_still: see `ChampConditions`.
     """
@@ -51,22 +51,22 @@ class ChampFeatures:
     tokens: Float[Tensor, "b 1 d"]
     pose: Float[Tensor, "b f c h w"] | None = None
     bank: ReferenceBank | None = None
-    rows: tuple[int, ...] = ()
+    told: tuple[int, ...]
     reference: Float[Tensor, "b e h w"] | None = None
     is_still: bool = False
 
     def seen(self, num_frames: int) -> SeenReferences | None:
         """The references as the frames of the clips see them; None when no clip has one."""
-        if self.bank is None or all(row == NONE for row in self.rows):
+        if self.bank is None or all(row == NONE for row in self.told):
             return None
-        return SeenReferences(self.bank, self.rows, num_frames)
+        return SeenReferences(self.bank, self.told, num_frames)
 
     def dropped(self) -> "ChampFeatures":
         """The unconditional branch: no reference and a zero image token; pose maps are kept."""
         return replace(
             self,
             tokens=torch.zeros_like(self.tokens),
-            rows=(NONE,) * len(self.tokens),
+            told=(NONE,) * len(self.tokens),
             reference=None if self.reference is None else torch.zeros_like(self.reference),
         )
 
@@ -75,12 +75,21 @@ class ChampFeatures:
         gone, reference = mask.tolist(), self.reference
         if reference is not None:
             reference = reference.masked_fill(mask[:, None, None, None], 0)
-        rows = self.rows or (NONE,) * len(gone)
         return replace(
             self,
             tokens=self.tokens.masked_fill(mask[:, None, None], 0),
-            rows=tuple(NONE if drop else row for drop, row in zip(gone, rows, strict=True)),
+            told=tuple(NONE if drop else row for drop, row in zip(gone, self.told, strict=True)),
             reference=reference,
+        )
+
+    def rows(self, index: Int[Tensor, " n"]) -> "ChampFeatures":
+        """The features of some clips, in the order of `index`; they share the bank."""
+        return replace(
+            self,
+            tokens=self.tokens[index],
+            pose=None if self.pose is None else self.pose[index],
+            told=tuple(self.told[clip] for clip in index.tolist()),
+            reference=None if self.reference is None else self.reference[index],
         )
 
     @staticmethod
@@ -96,13 +105,13 @@ class ChampFeatures:
         rows = [
             NONE if row == NONE else row + starts[id(item.bank)]
             for item in features
-            for row in item.rows or (NONE,) * len(item.tokens)
+            for row in item.told
         ]
         return ChampFeatures(
             tokens=torch.cat([item.tokens for item in features]),
             pose=_joined([item.pose for item in features], "pose maps"),
             bank=ReferenceBank.cat(banks) if banks else None,
-            rows=tuple(rows),
+            told=tuple(rows),
             reference=_joined([item.reference for item in features], "reference latents"),
             is_still=features[0].is_still,
         )

@@ -15,7 +15,7 @@ from quickstep.networks.champ.attention import (
     ReferenceAttention,
     RememberingAttention,
 )
-from quickstep.networks.champ.bank import ReferenceBank
+from quickstep.networks.champ.bank import NONE, ReferenceBank
 from quickstep.networks.champ.features import ChampConditions, ChampFeatures
 from quickstep.networks.champ.pose_maps import PoseMapEncoders
 from quickstep.networks.champ.walk import Layer, transformer_names, walk
@@ -272,12 +272,12 @@ class ChampNetwork(nn.Module):
             bank = self.reference_unet(reference, conditions.image)
         if bank is not None and len(bank) not in (1, count):
             raise ValueError(f"{count} clips must have one reference or {count}: got {len(bank)}")
-        rows = () if bank is None else tuple(range(count)) if len(bank) == count else (0,) * count
+        rows = range(count) if bank is not None and len(bank) == count else (0,) * count
         return ChampFeatures(
             tokens=conditions.image,
             pose=None if maps is None else self.pose_encoders(maps),
             bank=bank,
-            rows=rows,
+            told=(NONE,) * count if bank is None else tuple(rows),
             reference=reference if self.denoiser.is_told_latents else None,
             is_still=conditions.is_still,
         )
