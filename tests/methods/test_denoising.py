@@ -9,7 +9,8 @@ from quickstep.methods.denoising import (
     stratified_times,
 )
 from quickstep.networks.folder import Settings
-from quickstep.teachers.unianimate import conditions_of, unianimate_conditions
+from quickstep.teachers.families import conditions_of
+from quickstep.teachers.unianimate import unianimate_conditions
 
 
 def method_of(network, **settings) -> Denoising:

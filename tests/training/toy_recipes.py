@@ -11,6 +11,14 @@ TOY = {
 ADAPTER = {"adapter.rank": "2", "adapter.alpha": "2"}
 MIX = {"clips.lengths": "2,4", "clips.clips": "2,1", "clips.shares": "1,1"}
 SHAPE = {"network.width": "32", "network.multipliers": "1,1", "network.attn_scales": "1.0"}
+CHAMP = {
+    "network.widths": "16,16",
+    "network.attend": "true,false",
+    "network.num_heads": "4",
+    "network.norm_num_groups": "4",
+    "network.map_widths": "8,8,16",
+    "network.map_groups": "4",
+}
 
 
 def changes(kind: str) -> dict[str, str]:
@@ -18,5 +26,7 @@ def changes(kind: str) -> dict[str, str]:
         "vae": {"widths": "8,8,8", "batch_size": "2", "crop": "16", "train.preview_every": "1"},
         "clip": {"width": "16", "layers": "1", "embedding": "16", "batch_size": "4"},
         "unianimate": {**MIX, **SHAPE},
+        "champ-frames": {**CHAMP, "clips.clips": "2"},
+        "champ": {**CHAMP, **MIX, "train.preview_every": "2"},
     }
     return CLIPS | TOY | extra.get(kind, {**MIX, "train.preview_every": "2"})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -131,12 +131,13 @@ class PeRFlow(Distillation):
         noise = draw_noise(
             clean.shape, generator=generator, offset=config.noise_offset, device=clean.device
         )
-        ends = self._ends(schedule.add_noise(clean, noise, line.t_start), line, batch)
+        conditions = self.conditions(batch)
+        ends = self._ends(schedule.add_noise(clean, noise, line.t_start), line, conditions)
         target = inverse_ddim(
             ends.end, ends.start, t_from=line.t_start, t_to=line.t_end, schedule=schedule
         )
         student = self.denoiser(self.trainable)
-        features = student.encode(self.conditions(batch))
+        features = student.encode(conditions)
         estimate = student.clean(line_state(ends, t, line=line), t, features)
         error = squared(estimate, target)
         if config.loss_space == "velocity":
@@ -149,12 +150,10 @@ class PeRFlow(Distillation):
         return Loss(value=value, parts=parts)
 
     @torch.no_grad()
-    def _ends(
-        self, start: Float[Tensor, "b f c h w"], line: Line, batch: Mapping[str, Tensor]
-    ) -> Ends:
+    def _ends(self, start: Float[Tensor, "b f c h w"], line: Line, conditions: Any) -> Ends:
         """The two ends of the line: where the teacher starts, and where it arrives."""
         end = solve(
-            self.teacher_denoise(self.conditions(batch)),
+            self.teacher_denoise(conditions),
             start,
             t_from=line.t_start,
             t_to=line.t_end,

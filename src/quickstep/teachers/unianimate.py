@@ -1,12 +1,10 @@
 """The UniAnimate family: how a training batch becomes what its network is told."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from quickstep.networks.folder import Settings
 from quickstep.networks.unianimate import UniAnimateConditions
 
 
@@ -34,11 +32,6 @@ def unianimate_conditions(
     )
 
 
-def conditions_of(settings: Settings) -> Callable[[Mapping[str, Tensor]], UniAnimateConditions]:
-    """How a model of these settings is told of a batch."""
-    return partial(unianimate_conditions, reference_everywhere=settings.reference_everywhere)
-
-
 def pose_pictures(pictures: UInt8[Tensor, "*b H W 3"]) -> Float[Tensor, "*b 3 H W"]:
-    """Drawn skeletons as the network reads them: float32 in [0, 1], channels first."""
+    """Drawn skeletons and pose maps as networks read them: float32 in [0, 1], channels first."""
     return pictures.movedim(-1, -3).float().div(255)

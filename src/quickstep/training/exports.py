@@ -13,6 +13,7 @@ from torch import nn
 from quickstep.data.prepared import PreparedSet, pictures_to_video
 from quickstep.methods.features import FeatureTasks
 from quickstep.networks.autoencoder import posterior, shift_and_scale
+from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Settings, save_model
 from quickstep.training.feature_runs import export_features
 
@@ -39,7 +40,7 @@ def export_run(
     """
     network = network.eval()
     if settings is not None:
-        everything = {"unet": network, **parts}
+        everything = {**network_parts(network), **parts}
         return save_model(path, parts=everything, settings=settings, card=_card(name, settings))
     if isinstance(network, FeatureTasks):
         return export_features(path, network, dances=pictures)

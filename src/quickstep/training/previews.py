@@ -12,9 +12,9 @@ from quickstep.data.image import write_image
 from quickstep.data.prepared import PreparedSet, pictures_to_video, video_to_pictures
 from quickstep.networks.autoencoder import decode_latents, decoded, posterior
 from quickstep.networks.folder import Settings
+from quickstep.teachers.families import conditions_of
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.record import Preview
 
 
@@ -40,6 +40,7 @@ def preview_clips(
     vae: AutoencoderKL,
     settings: Settings,
     prepared: PreparedSet,
+    pose_maps: np.ndarray | None = None,
     count: int = 4,
     num_frames: int = 8,
     num_steps: int = 10,
@@ -52,7 +53,9 @@ def preview_clips(
     available = prepared.frames.shape[1] - 1
     moments = 1 + np.linspace(0, available - 1, min(num_frames, available)).astype(int)
     rows = np.arange(min(count, len(prepared)))
-    batches = ClipBatches(prepared, lengths=(len(moments),), clips=(1,), shares=(1.0,))
+    batches = ClipBatches(
+        prepared, lengths=(len(moments),), clips=(1,), shares=(1.0,), pose_maps=pose_maps
+    )
     batch = batches.clips_at(rows, np.tile(moments, (len(rows), 1)), np.zeros(len(rows), int))
     device = next(network.parameters()).device
     batch = {name: value.to(device) for name, value in batch.items()}

@@ -16,6 +16,8 @@ from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.phases import Learns
 from quickstep.methods.reconstruction import ReconstructionConfig
 from quickstep.networks.adapters import AdapterConfig
+from quickstep.networks.champ import ChampShape
+from quickstep.networks.champ.network import Stage
 from quickstep.networks.faces import Feature
 from quickstep.training.config import TrainConfig
 
@@ -121,7 +123,8 @@ class TeacherRecipe:
 
     Attributes:
         data: the clips.
-        encoders: recipes of the autoencoder and the image encoder, whose runs must be there.
+        encoders: recipes of the autoencoder and the image encoder, whose runs must be there, or
+            one run or model that has both.
         network: the network's widths.
         clips: what a batch holds.
         reference_everywhere: see `quickstep.networks.folder.Settings`.
@@ -135,7 +138,7 @@ class TeacherRecipe:
     """
 
     data: DancerData
-    encoders: tuple[str, str]
+    encoders: tuple[str, ...]
     network: UniAnimateShape = UniAnimateShape()
     clips: ClipMix = ClipMix()
     reference_everywhere: bool = True
@@ -143,6 +146,56 @@ class TeacherRecipe:
     method: DenoisingConfig = DenoisingConfig()
     guidance: float = 1.5
     train: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampRecipe:
+    """Learns one of the two stages of a Champ teacher by denoising.
+
+    Attributes:
+        data: the clips.
+        encoders: recipes of the autoencoder and the image encoder, whose runs must be there, or
+            one run or model that has both.
+        stage: ``frames`` learns all networks but the motion modules from single frames, ``clips``
+            the motion modules alone.
+        start: the run or model whose weights the stage starts from, the first stage's for clips;
+            empty for random ones.
+        network: the networks' widths.
+        clips: what a batch holds.
+        parametrisation: what the network predicts; Champ's predicts v. See `TeacherRecipe`.
+        method: the loss.
+        guidance: guidance scale the exported model uses unless another is asked for.
+        train: the loop.
+    """
+
+    data: DancerData | FolderData
+    encoders: tuple[str, ...]
+    stage: Stage
+    start: str = ""
+    network: ChampShape = ChampShape()
+    clips: ClipMix = ClipMix()
+    parametrisation: Literal["v", "clean"] = "v"
+    method: DenoisingConfig = DenoisingConfig()
+    guidance: float = 3.5
+    train: TrainConfig
+
+    def __post_init__(self):
+        """Refuses stages that their data cannot teach."""
+        if self.stage == "frames" and set(self.clips.lengths) != {1}:
+            raise ValueError(
+                f"clips.lengths must be 1 for stage='frames': got {self.clips.lengths}"
+            )
+        if self.stage == "clips" and not self.start:
+            raise ValueError("start must name the first stage's run for stage='clips': got none")
+        if self.stage == "clips" and min(self.clips.lengths) < 2:
+            raise ValueError(
+                f"clips.lengths must be 2 or more for stage='clips': got {self.clips.lengths}"
+            )
+        if max(self.clips.lengths) > self.network.max_frames:
+            raise ValueError(
+                f"clips.lengths must be at most network.max_frames={self.network.max_frames}: got "
+                f"{self.clips.lengths}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,5 +340,12 @@ class FeatureRecipe:
 DistillationRecipe = StudentRecipe | PeRFlowRecipe
 """What `quickstep distill` runs."""
 
-Recipe = AutoencoderRecipe | ImageEncoderRecipe | TeacherRecipe | DistillationRecipe | FeatureRecipe
+Recipe = (
+    AutoencoderRecipe
+    | ImageEncoderRecipe
+    | TeacherRecipe
+    | ChampRecipe
+    | DistillationRecipe
+    | FeatureRecipe
+)
 """What `quickstep train` and `quickstep distill` run."""

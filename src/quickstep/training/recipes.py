@@ -16,10 +16,12 @@ from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.phases import PHASED
 from quickstep.methods.presets import PRESETS, Preset
 from quickstep.networks.adapters import AdapterConfig
+from quickstep.networks.champ import ChampShape
 from quickstep.training.config import TrainConfig
 from quickstep.training.full_size import FULL_SIZE
 from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
+    ChampRecipe,
     ClipMix,
     DistillationRecipe,
     FaceSettings,
@@ -45,7 +47,22 @@ def recipe_name(what: str, data: str, *, family: Family = "unianimate") -> str:
     return f"{what}_{data}" if family == "unianimate" else f"{what}-{family}_{data}"
 
 
-@dataclass(frozen=True)
+def _champ_shape(map_widths: tuple[int, ...]) -> ChampShape:
+    """A small Champ: attention on all levels, which are as fine as the public one's three."""
+    return ChampShape(
+        widths=(64, 128, 128),
+        attend=(True, True, True),
+        layers_per_block=1,
+        num_heads=4,
+        norm_num_groups=16,
+        map_widths=map_widths,
+        map_groups=8,
+        unused_layers=False,
+        reference_everywhere=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Sizes:
     """What `dancer` and `lab` recipes differ in.
 
@@ -61,6 +78,8 @@ class _Sizes:
     pairs: ClipMix
     face: FaceSettings
     steps: dict[str, int] = field(default_factory=dict)
+    champ: ChampShape
+    champ_encoders: tuple[str, ...]
 
 
 _DANCER = _Sizes(
@@ -71,7 +90,12 @@ _DANCER = _Sizes(
     frames=ClipMix(lengths=(1,), clips=(8,), shares=(1.0,)),
     pairs=ClipMix(clips=(4, 2, 2)),
     face=FaceSettings(size=64, patch=2),
-    steps={"vae": 3000, "clip": 1500, "unianimate": 5400, "dancelcm": 620},
+    steps={
+        **{"vae": 3000, "clip": 1500, "unianimate": 5400, "dancelcm": 620},
+        **{"champ-frames": 6000, "champ": 1500},
+    },
+    champ=_champ_shape(map_widths=(16, 16, 32, 64)),
+    champ_encoders=("dancer-unianimate",),
 )
 _LAB = _Sizes(
     data=DancerData(num_clips=1200, num_frames=8, size=64, preset="plain", cell=4),
@@ -81,7 +105,12 @@ _LAB = _Sizes(
     frames=ClipMix(lengths=(1,), clips=(16,), shares=(1.0,)),
     pairs=ClipMix(lengths=(4, 8), clips=(8, 4), shares=(0.6, 0.4)),
     face=FaceSettings(size=64, patch=4),
-    steps={"vae": 2000, "clip": 1000, "unianimate": 4000, "dancelcm": 400},
+    steps={
+        **{"vae": 2000, "clip": 1000, "unianimate": 4000, "dancelcm": 400},
+        **{"champ-frames": 4000, "champ": 1000},
+    },
+    champ=_champ_shape(map_widths=(16, 32, 64)),
+    champ_encoders=("vae_lab", "clip_lab"),
 )
 
 
@@ -132,6 +161,7 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
                 **_SHARED,
             ),
         ),
+        **_champ(name, sizes),
         **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
         **_phased(name, sizes),
         recipe_name("dancelcm", name, family="champ"): _student(
@@ -140,6 +170,40 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
         **_phased(name, sizes, family="champ"),
         f"dancelcm-adapter_{name}": _adapter(name, sizes),
         f"dancelcm-told_{name}": _told(name, sizes),
+    }
+
+
+def _champ(name: str, sizes: _Sizes) -> dict[str, Recipe]:
+    """Champ's two stages: everything but motion from single frames, then motion alone."""
+    frames = ChampRecipe(
+        data=sizes.data,
+        encoders=sizes.champ_encoders,
+        stage="frames",
+        network=sizes.champ,
+        clips=ClipMix(lengths=(1,), clips=(16,), shares=(1.0,)),
+        parametrisation="clean",
+        method=replace(_denoising(), noise_offset=_OFFSETS["champ"]),
+        guidance=_GUIDANCE,
+        train=TrainConfig(
+            num_steps=sizes.steps["champ-frames"],
+            learning_rate=5e-4,
+            warmup_steps=100,
+            weight_decay=0.01,
+            **_SHARED,
+        ),
+    )
+    lengths = tuple(sorted({4, 8, sizes.data.num_frames}))
+    clips = ClipMix(
+        lengths=lengths,
+        clips=tuple(max(1, 16 // length) for length in lengths),
+        shares=(1.0,) * len(lengths),
+    )
+    train = replace(frames.train, num_steps=sizes.steps["champ"], ema_decay=0.99)
+    return {
+        f"champ-frames_{name}": frames,
+        f"champ_{name}": replace(
+            frames, stage="clips", start=f"champ-frames_{name}", clips=clips, train=train
+        ),
     }
 
 

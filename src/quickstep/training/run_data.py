@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
+import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from transformers import CLIPVisionModelWithProjection
@@ -11,6 +13,7 @@ from quickstep.config import digest
 from quickstep.data.dancer.seeds import VALIDATION_START
 from quickstep.data.faces import PreparedFaces, encode_faces, prepare_faces
 from quickstep.data.folder_sets import FolderData, prepare_folders
+from quickstep.data.pose_maps import prepare_pose_maps
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
 from quickstep.networks.faces import FaceInput
 from quickstep.training.exports import encoders_digest
@@ -97,7 +100,21 @@ class RunData:
         self.ranks.on_first(prepare)
         return prepare()
 
+    def pose_maps(self, data: DancerData | FolderData) -> np.ndarray:
+        """Champ's maps of the same clips."""
+        prepared = self.rendered(data)
 
+        def prepare() -> np.ndarray:
+            return prepare_pose_maps(prepared, data, device=self.device, report=self.report)
+
+        self.ranks.on_first(prepare)
+        return prepare()
+
+
+@overload
+def unseen_data(data: DancerData) -> DancerData: ...
+@overload
+def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None: ...
 def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None:
     """A few clips of persons that training never sees; None where none are known."""
     if isinstance(data, DancerData):

@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
-from quickstep.config import digest, from_dict, to_dict, with_changes
+from quickstep.config import from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
 from quickstep.data.faces import PreparedFaces
 from quickstep.data.folder_sets import FolderData
@@ -29,12 +30,14 @@ from quickstep.methods.protocol import Batches, Method
 from quickstep.methods.reconstruction import Reconstruction
 from quickstep.networks.adapters import Adapted
 from quickstep.networks.autoencoder import small_autoencoder
+from quickstep.networks.champ import DenoisingUNet
 from quickstep.networks.clip import small_image_encoder
-from quickstep.networks.folder import ScheduleSettings, Settings, load_model
+from quickstep.networks.families import network_parts
+from quickstep.networks.folder import ModelError, Settings, find_model, load_model
 from quickstep.networks.heads import without_head
 from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.networks.unianimate.extension import OPTIONAL, extended
-from quickstep.teachers.unianimate import conditions_of
+from quickstep.teachers.families import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import export_run
 from quickstep.training.feature_runs import feature_learning
@@ -42,6 +45,7 @@ from quickstep.training.previews import preview_clips, preview_pictures
 from quickstep.training.ranks import Ranks
 from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
+    ChampRecipe,
     DistillationRecipe,
     FeatureRecipe,
     ImageEncoderRecipe,
@@ -60,6 +64,7 @@ from quickstep.training.student_runs import (
     student_settings,
     student_start,
 )
+from quickstep.training.teacher_runs import champ_network, teacher_settings, unianimate_network
 from quickstep.training.trainer import TrainResult, train
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -159,6 +164,7 @@ class _Run:
         self.data = RunData(self.home, ranks=self.ranks, device=self.device, report=report)
         self.network: nn.Module
         self.parts: dict[str, Any] = {}
+        self.shared: dict[str, Any] = {}
         self.settings: Settings | None = None
 
     def build(self) -> tuple[Method, Batches, Any]:
@@ -171,7 +177,7 @@ class _Run:
                 return self._autoencoder(self.recipe)
             case ImageEncoderRecipe():
                 return self._image_encoder(self.recipe)
-            case TeacherRecipe():
+            case TeacherRecipe() | ChampRecipe():
                 return self._teacher(self.recipe)
             case StudentRecipe() | PeRFlowRecipe():
                 return self._student(self.recipe)
@@ -187,7 +193,7 @@ class _Run:
             export_run(
                 path,
                 network=without_head(self.network),
-                parts=self.parts,
+                parts={**self.parts, **self.shared},
                 settings=self.settings,
                 pictures=pictures,
                 name=self.name,
@@ -211,7 +217,7 @@ class _Run:
         batches = PictureBatches(
             self.data.rendered(recipe.data), recipe.batch_size, recipe.train.seed, crop=recipe.crop
         )
-        unseen = self.data.rendered(_unseen(recipe.data))
+        unseen = self.data.rendered(unseen_data(recipe.data))
         preview = partial(preview_pictures, self.folder, autoencoder=network, prepared=unseen)
         return Reconstruction(network, recipe.method), batches, preview
 
@@ -230,13 +236,17 @@ class _Run:
         )
         return Contrast(network, recipe.method), batches, None
 
-    def _teacher(self, recipe: TeacherRecipe) -> tuple[Method, Batches, Any]:
-        vae, image_encoder = self._encoders(recipe)
-        network = unianimate_network(recipe, vae=vae, image_encoder=image_encoder)
-        nn.Module.to(network, self.device)
-        self.network = self._started(network, part="unet")
+    def _teacher(self, recipe: TeacherRecipe | ChampRecipe) -> tuple[Method, Batches, Any]:
+        vae, image_encoder = self._encoders(recipe.encoders)
         self.parts = {"vae": vae, "image_encoder": image_encoder}
-        self.settings = _teacher_settings(self.name, recipe)
+        network: nn.Module
+        if isinstance(recipe, ChampRecipe):
+            network, start = champ_network(recipe, **self.parts), self._stage_before(recipe)
+        else:
+            network, start = unianimate_network(recipe, **self.parts), None
+        nn.Module.to(network, self.device)
+        self.network = self._started(network, part="unet", start=start)
+        self.settings = teacher_settings(self.name, recipe)
         schedule = self.settings.schedule.build()
         batches = self._clips(recipe)
         method = Denoising(
@@ -248,6 +258,18 @@ class _Run:
         )
         return method, batches, self._clip_preview(network, recipe)
 
+    def _stage_before(self, recipe: ChampRecipe) -> Path | None:
+        """The model that a Champ teacher's second stage goes on from."""
+        if not recipe.start:
+            return None
+        try:
+            return find_model(self._model_of(recipe.start))
+        except ModelError as error:
+            raise ValueError(
+                f"{self.name} goes on from {recipe.start}: run `quickstep train {recipe.start}` "
+                f"first, or set start= to a model ({error})"
+            ) from error
+
     def _student(self, recipe: DistillationRecipe) -> tuple[Method, Batches, Any]:
         teacher = load_model(self._model_of(recipe.teacher), device=self.device)
         self.parts = {"vae": teacher.vae, "image_encoder": teacher.image_encoder}
@@ -256,6 +278,9 @@ class _Run:
         student = self._started(student_network(recipe, teacher), part="unet", start=start)
         method = student_method(recipe, student=student, teacher=teacher, settings=self.settings)
         self.network = method.trainable
+        # What a student shares with its teacher, it is exported with.
+        shared = network_parts(teacher.network)
+        self.shared = {name: part for name, part in shared.items() if name != "unet"}
         unseen = unseen_data(recipe.data)
         if unseen is None or recipe.train.preview_every == 0:
             return method, self._clips(recipe), None
@@ -265,11 +290,13 @@ class _Run:
             teacher=method.teacher,
             teacher_settings=teacher.settings,
             settings=self.settings,
+            conditions=method.conditions,
             segments=method.segments,
             guidance=method.guidance,
             vae=teacher.vae,
             prepared=self._encoded(unseen),
             faces=self._faces(recipe, unseen),
+            pose_maps=self._pose_maps(unseen),
         )
         return method, self._clips(recipe), preview
 
@@ -284,27 +311,39 @@ class _Run:
         self.network = method.trainable
         return method, batches, None
 
-    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe) -> Any:
+    def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | ChampRecipe) -> Any:
         assert self.settings is not None
+        unseen = unseen_data(recipe.data)
+        if unseen is None:
+            return None
         return partial(
             preview_clips,
             self.folder,
             network=network,
             vae=self.parts["vae"],
             settings=self.settings,
-            prepared=self._encoded(_unseen(recipe.data)),
+            prepared=self._encoded(unseen),
+            pose_maps=self._pose_maps(unseen),
         )
 
-    def _clips(self, recipe: TeacherRecipe | DistillationRecipe) -> ClipBatches:
+    def _clips(self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe) -> ClipBatches:
         return ClipBatches(
             self._encoded(recipe.data),
             **to_dict(recipe.clips),
             seed=recipe.train.seed,
+            pose_maps=self._pose_maps(recipe.data),
             **self._face_options(recipe),
         )
 
-    def _face_options(self, recipe: TeacherRecipe | DistillationRecipe) -> dict[str, Any]:
-        if isinstance(recipe, TeacherRecipe) or recipe.face is None:
+    def _pose_maps(self, data: DancerData | FolderData) -> np.ndarray | None:
+        """The maps of a set, for a family that is told them."""
+        assert self.settings is not None
+        return self.data.pose_maps(data) if self.settings.family == "champ" else None
+
+    def _face_options(
+        self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe
+    ) -> dict[str, Any]:
+        if isinstance(recipe, TeacherRecipe | ChampRecipe) or recipe.face is None:
             return {}
         return {"faces": self._faces(recipe, recipe.data), "face_drop": recipe.face.drop}
 
@@ -317,9 +356,13 @@ class _Run:
     def _encoded(self, data: DancerData | FolderData) -> PreparedSet:
         return self.data.encoded(data, **self.parts)
 
-    def _encoders(self, recipe: TeacherRecipe) -> tuple[AutoencoderKL, Any]:
-        vae_folder, encoder_folder = (self.home / name / "model" for name in recipe.encoders)
-        for folder, name in zip((vae_folder, encoder_folder), recipe.encoders, strict=True):
+    def _encoders(self, names: tuple[str, ...]) -> tuple[AutoencoderKL, Any]:
+        """Autoencoder and image encoder of two runs, or of one run or model that has both."""
+        if len(names) == 1:
+            model = load_model(self._model_of(names[0]))
+            return model.vae, model.image_encoder
+        vae_folder, encoder_folder = (self.home / name / "model" for name in names)
+        for folder, name in zip((vae_folder, encoder_folder), names, strict=True):
             if not folder.is_dir():
                 raise ValueError(f"{self.name} needs {folder}: run `quickstep train {name}` first")
         vae = AutoencoderKL.from_pretrained(vae_folder / "vae", use_safetensors=True)
@@ -342,7 +385,9 @@ class _Run:
             source: nn.Module = type(network).from_pretrained(folder / part)  # type: ignore[attr-defined]
         else:
             model = load_model(init)
-            source = {"unet": model.network}.get(part) or getattr(model, part)
+            source = model.network if part == "unet" else getattr(model, part)
+            if isinstance(network, DenoisingUNet):
+                source = network_parts(source)["unet"]
         if isinstance(network, UniAnimateUNet):
             config: Any = network.config
             source = extended(source, **{name: config[name] for name in OPTIONAL})  # type: ignore[arg-type]
@@ -351,49 +396,3 @@ class _Run:
         except RuntimeError as error:
             raise ValueError(f"{init} is of another shape: {error}") from error
         return network
-
-
-def _unseen(data: DancerData) -> DancerData:
-    unseen = unseen_data(data)
-    assert isinstance(unseen, DancerData)
-    return unseen
-
-
-def unianimate_network(
-    recipe: TeacherRecipe, *, vae: AutoencoderKL, image_encoder: Any
-) -> UniAnimateUNet:
-    """A fresh network of the recipe's shape that fits its encoders.
-
-    The class reduces pose pictures to an eighth of its ``resolution``; asking it for a larger
-    one keeps them in step with latents that are less than eight times smaller.
-    """
-    shape, data = recipe.network, recipe.data
-    side = data.size // data.cell * 8
-    channels = vae.config.latent_channels  # type: ignore[attr-defined]
-    return UniAnimateUNet(
-        in_channels=channels,
-        out_channels=channels,
-        image_width=image_encoder.config.projection_dim,
-        num_text_tokens=0,
-        resolution=(side, side),
-        **to_dict(shape),
-    )
-
-
-def _teacher_settings(name: str, recipe: TeacherRecipe) -> Settings:
-    return Settings(
-        role="teacher",
-        method="denoising",
-        sampler="ddim",
-        steps_best=50,
-        guidance=recipe.guidance,
-        schedule=ScheduleSettings(),
-        parametrisation=recipe.parametrisation,
-        frames=recipe.data.num_frames,
-        fps=recipe.data.fps,
-        size=(recipe.data.size, recipe.data.size),
-        reference_everywhere=recipe.reference_everywhere,
-        noise_offset=recipe.method.noise_offset,
-        recipe=name,
-        recipe_digest=digest(recipe),
-    )

@@ -18,11 +18,11 @@ from quickstep.data.sheet import contact_sheet, moments
 from quickstep.diffusion.noise import draw_noise
 from quickstep.diffusion.segments import Segments
 from quickstep.methods.diagnosis import sample_signs, seam_jumps, solver_errors
+from quickstep.methods.distillation import Conditions
 from quickstep.networks.autoencoder import decode_latents
 from quickstep.networks.folder import Settings
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.record import Preview
 
 TEACHER_STEPS = (50, 4)
@@ -44,11 +44,13 @@ class StudentPreview:
         teacher: the frozen teacher.
         teacher_settings: how the teacher is run.
         settings: how the student is run.
+        conditions: what networks are told of a batch.
         segments: the times it trains on.
         guidance: g of the teacher in the loss.
         vae: latents to pictures.
         prepared: encoded clips that training does not see.
         faces: their faces, for a student that is told them.
+        pose_maps: Champ's maps of them, for a family that is told those.
         count: clips to draw.
         num_frames: frames of each.
     """
@@ -61,11 +63,13 @@ class StudentPreview:
         teacher: Denoiser,
         teacher_settings: Settings,
         settings: Settings,
+        conditions: Conditions,
         segments: Segments,
         guidance: float,
         vae: AutoencoderKL,
         prepared: PreparedSet,
         faces: PreparedFaces | None = None,
+        pose_maps: np.ndarray | None = None,
         count: int = 2,
         num_frames: int = 8,
     ) -> None:
@@ -73,14 +77,19 @@ class StudentPreview:
         self.student = Denoiser(student, teacher.schedule, teacher.parametrisation)
         self.teacher, self.teacher_settings = teacher, teacher_settings
         self.settings, self.segments, self.guidance = settings, segments, guidance
-        self.vae = vae
+        self.vae, self.conditions = vae, conditions
         available = prepared.frames.shape[1] - 1
         shown = 1 + np.array(moments(available, count=num_frames))
         rows = np.arange(min(count, len(prepared)))
         self.truth: UInt8[np.ndarray, "b f H W 3"] = prepared.frames[rows[:, None], shown]
         self.references: UInt8[np.ndarray, "b H W 3"] = prepared.frames[rows, 0]
         batches = ClipBatches(
-            prepared, lengths=(len(shown),), clips=(1,), shares=(1.0,), faces=faces
+            prepared,
+            lengths=(len(shown),),
+            clips=(1,),
+            shares=(1.0,),
+            faces=faces,
+            pose_maps=pose_maps,
         )
         device = next(student.parameters()).device
         batch = batches.clips_at(rows, np.tile(shown, (len(rows), 1)), np.zeros(len(rows), int))
@@ -116,7 +125,7 @@ class StudentPreview:
             warnings.simplefilter("ignore")  # fewer steps than segments are wanted here
             latents = draw_latents(
                 denoiser,
-                denoiser.encode(conditions_of(settings)(self.batch)),
+                denoiser.encode(self.conditions(self.batch)),
                 settings=settings,
                 shape=tuple(self.batch["latents"].shape),
                 num_steps=num_steps,
@@ -141,7 +150,7 @@ class StudentPreview:
         return numbers, found
 
     def _diagnosis(self) -> dict[str, float]:
-        conditions = conditions_of(self.settings)(self.batch)
+        conditions = self.conditions(self.batch)
         schedule, clean = self.teacher.schedule, self.batch["latents"].float()
         generator = torch.Generator().manual_seed(1)
         offset = self.settings.noise_offset

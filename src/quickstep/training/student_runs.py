@@ -11,25 +11,54 @@ from quickstep.methods.consistency import Consistency
 from quickstep.methods.perflow import PeRFlow
 from quickstep.networks.accelerator import network_digest
 from quickstep.networks.adapters import Adapted, AdapterConfig, with_adapter
+from quickstep.networks.champ import ChampNetwork, DenoisingUNet
 from quickstep.networks.folder import Model, Settings, built_in_models
 from quickstep.networks.heads import WithAuxiliaryHead
 from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.networks.unianimate.extension import added_parts, extended
+from quickstep.teachers.champ import SharedEncoding
+from quickstep.teachers.families import conditions_of
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import conditions_of
 from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
 from quickstep.training.student_faces import face_input, face_parts
 
+Student = UniAnimateUNet | DenoisingUNet | Adapted
 
-def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNet | Adapted:
+
+def student_network(recipe: DistillationRecipe, teacher: Model) -> Student:
     """A student that answers as the teacher until it is trained.
 
-    It is a copy of the teacher's network in float32, or an adapter on that network itself.
+    It is a copy of the teacher's network in float32 (of a Champ only the denoiser), or an adapter
+    on that network itself.
 
     Raises:
         ValueError: settings of an adapter for a full student, targets that are not there, an
             adapter on weights that shall be spread over ranks, or faces that do not fit.
     """
+    student = _champ_student(recipe, teacher.network) or _unianimate_student(recipe, teacher)
+    if isinstance(recipe, StudentRecipe) and recipe.learns == "temporal":
+        _freeze_but_temporal(student)
+    if recipe.gradient_checkpointing:
+        student.enable_gradient_checkpointing()
+    return student
+
+
+def _champ_student(recipe: DistillationRecipe, network: nn.Module) -> DenoisingUNet | None:
+    """A copy of a Champ's denoiser; None for a teacher of another family."""
+    if not isinstance(network, ChampNetwork):
+        return None
+    told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
+    for name, value, allowed in (
+        ("form", recipe.form, "full"),
+        ("face", recipe.face, None),
+        ("method.tell_edge", told, False),
+    ):
+        if value != allowed:
+            raise ValueError(f"{name} must be {allowed} with a Champ teacher: got {value!r}")
+    return copy.deepcopy(network.denoiser).float().requires_grad_(True)
+
+
+def _unianimate_student(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNet | Adapted:
     told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
     parts = {"told_edge": told, **face_parts(recipe.face, teacher)}
     if recipe.form == "adapter":
@@ -42,10 +71,6 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNe
     else:
         student = extended(copy.deepcopy(teacher.network).float(), **parts)
         student.requires_grad_(True)
-    if isinstance(recipe, StudentRecipe) and recipe.learns == "temporal":
-        _freeze_but_temporal(student)
-    if recipe.gradient_checkpointing:
-        student.enable_gradient_checkpointing()
     return student
 
 
@@ -75,7 +100,7 @@ def student_start(name: str, recipe: DistillationRecipe, *, home: Path) -> Path 
 def student_method(
     recipe: DistillationRecipe,
     *,
-    student: UniAnimateUNet | Adapted,
+    student: Student,
     teacher: Model,
     settings: Settings,
 ) -> Consistency | PeRFlow:
@@ -86,6 +111,8 @@ def student_method(
     """
     denoiser = Denoiser(teacher.network, teacher.schedule, teacher.settings.parametrisation)
     conditions = conditions_of(settings)
+    if isinstance(teacher.network, ChampNetwork):
+        conditions = SharedEncoding(teacher.network, is_still=settings.frames == 1)
     if isinstance(recipe, PeRFlowRecipe):
         return PeRFlow(student, denoiser, recipe.method, conditions=conditions)
     trainable: nn.Module = student
@@ -113,6 +140,7 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
         recipe=name,
         face=face_input(recipe.face),
         told_edge=isinstance(recipe, StudentRecipe) and recipe.method.tell_edge,
+        frames=_clip_length(recipe, teacher.settings),
         recipe_digest=digest(recipe),
     )
     if recipe.form == "full":
@@ -123,6 +151,13 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
         teacher_digest=network_digest(teacher.network),
         encoders_of="",
     )
+
+
+def _clip_length(recipe: DistillationRecipe, settings: Settings) -> int:
+    """Frames of a student's windows: 1 for a Champ's that learned from still frames."""
+    if settings.family == "champ" and max(recipe.clips.lengths) == 1:
+        return 1
+    return settings.frames
 
 
 def _lasting_name(name: str) -> str:
