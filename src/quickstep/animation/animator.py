@@ -13,21 +13,21 @@ from torch import Tensor
 
 from quickstep.animation.driving import Driving, pose_of_reference, read_driving
 from quickstep.animation.faces import FaceFinder, ReferenceFace
+from quickstep.animation.map_driving import MapDriving, read_map_driving
 from quickstep.animation.plan import Plan, make_plan
-from quickstep.animation.scene import ReferencePose, Scene, set_scene
+from quickstep.animation.scene import MapScene, ReferencePose, Scene, set_map_scene, set_scene
 from quickstep.animation.stopwatch import Stopwatch
-from quickstep.animation.telling import Picture, encode_picture, starting_noise
+from quickstep.animation.telling import Picture, encode_picture, starting_noise, window_conditions
 from quickstep.animation.windowed import MAX_CACHED, WindowedDenoiser
 from quickstep.animation.windows import Blend, Window, cut_windows
 from quickstep.conditions.skeleton import Poses
 from quickstep.data.prepared import video_to_pictures
 from quickstep.diffusion.sampling import Sampler, sample
 from quickstep.networks.autoencoder import decode_latents
+from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Model, Settings, load_model, save_model
-from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import TimeGrid
 from quickstep.teachers.protocol import Denoiser
-from quickstep.teachers.unianimate import pose_pictures
 
 StepCallback = Callable[["Animator", int, int, dict[str, Tensor]], Any]
 """Called after each step with the animator, the step (0, 1, ...), its time, and the tensors
@@ -120,7 +120,7 @@ class Animator:
     def save_pretrained(self, path: str | Path, *, half: bool = False) -> Path:
         """Writes the model as a folder that `from_pretrained` reads, whole or not at all."""
         parts = {
-            "unet": self.model.network,
+            **network_parts(self.model.network),
             "vae": self.model.vae,
             "image_encoder": self.model.image_encoder,
         }
@@ -142,7 +142,7 @@ class Animator:
     def __call__(
         self,
         image: Any,
-        driving: Poses | Driving | str | Path,
+        driving: Poses | Driving | MapDriving | str | Path,
         *,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -164,7 +164,7 @@ class Animator:
 
         Args:
             image: a path, a PIL picture or an array of any size; the person is kept whole.
-            driving: the dance, see `read_driving`.
+            driving: the dance, see `Animator.driving`.
             num_inference_steps: denoising steps; the model's best unless given.
             guidance_scale: g of classifier-free guidance; 1 is none, and a student needs none.
             generator: the source of noise, seed 0 unless given. Noise is drawn on its device,
@@ -218,13 +218,13 @@ class Animator:
             frames=frames,
             skeletons=scene.skeletons(),
             reference=scene.reference,
-            fps=scene.poses.fps,
+            fps=scene.fps,
             timings={"load": self.load_seconds, **watch.seconds},
             num_evaluations=latents.num_evaluations,
             face_found=self.face_found(scene),
         )
 
-    def face_found(self, scene: Scene) -> bool | None:
+    def face_found(self, scene: Scene | MapScene) -> bool | None:
         """Whether the scene's picture has a face; None for a model that is not told it."""
         return None if self.settings.face is None else scene.face is not None
 
@@ -232,21 +232,43 @@ class Animator:
         """The sampler and times for this model; what may be asked is `make_plan`'s."""
         return make_plan(self.settings, **asked)
 
+    def driving(self, source: Poses | str | Path) -> Driving | MapDriving:
+        """Reads a dance as this model is told it: `read_driving`, of a Champ `read_map_driving`.
+
+        Raises:
+            ValueError: nothing there, or nothing that this model can be told; one line.
+        """
+        if self.settings.family != "champ":
+            return read_driving(source)
+        if isinstance(source, Poses):
+            raise ValueError("this model is told pose maps, which keypoints alone do not have")
+        return read_map_driving(source, names=self._map_names)
+
+    @property
+    def _map_names(self) -> list[str]:
+        return list(self.model.network.pose_encoders.encoders)
+
     def scene(
         self,
         image: Any,
-        driving: Poses | Driving | str | Path,
+        driving: Poses | Driving | MapDriving | str | Path,
         *,
         reference_pose: ReferencePose = "first",
         align: bool = True,
         face: ReferenceFace = "find",
-    ) -> Scene:
+    ) -> Scene | MapScene:
         """Reads, fits and aligns what the animation is made from; see `set_scene`.
 
         The pose in the reference picture of a clip folder is known from there. It is not
         aligned to when the dance is of the same folder: both are of one person already.
         """
-        dance = driving if isinstance(driving, Driving) else read_driving(driving)
+        known = isinstance(driving, Driving | MapDriving)
+        dance = driving if known else self.driving(driving)
+        if isinstance(dance, MapDriving):
+            if reference_pose != "first":
+                raise ValueError("reference_pose has no effect: this model is told pose maps")
+            names = self._map_names
+            return set_map_scene(image, dance, names=names, settings=self.settings)
         if reference_pose == "first" and isinstance(image, str | Path):
             reference_pose = pose_of_reference(Path(image)) or reference_pose
             align = align and Path(image).parent.resolve() != dance.folder
@@ -262,7 +284,7 @@ class Animator:
     @torch.no_grad()
     def denoise(
         self,
-        scene: Scene,
+        scene: Scene | MapScene,
         *,
         plan: Plan,
         generator: torch.Generator | None = None,
@@ -319,13 +341,9 @@ class Animator:
             if report:
                 report("decode", done, num_frames)
 
-    def _encode_window(self, scene: Scene, picture: Picture, window: Window) -> Any:
+    def _encode_window(self, scene: Scene | MapScene, picture: Picture, window: Window) -> Any:
         """All that the network is told in a window, encoded."""
-        weights = next(self.model.network.parameters())
-        drawn = torch.from_numpy(scene.skeletons(window.frames))[None]
-        told = {**picture.told, "pose": pose_pictures(drawn)}
-        typed = {name: value.to(weights) for name, value in told.items()}
-        return self.denoiser.encode(UniAnimateConditions(**typed))
+        return self.denoiser.encode(window_conditions(self.model, scene, picture, window))
 
     def _sampled(
         self,

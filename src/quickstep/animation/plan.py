@@ -91,6 +91,8 @@ def make_plan(
         raise ValueError(f"sampler {chosen!r} needs a segmented student: this model is none")
     if gamma is not None and chosen != "tcd":
         raise ValueError(f"gamma is of the sampler 'tcd': this run's is {chosen!r}")
+    if first_frame and settings.family != "unianimate":
+        raise ValueError("first_frame is for a model of the family 'unianimate'")
     if first_frame and settings.reference_everywhere:
         raise ValueError("first_frame is for a model that is not told its reference in every frame")
     made = Plan(

@@ -1,5 +1,6 @@
 """What one animation is made from, fitted and aligned: the picture, its pose, the dance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from quickstep.animation.map_driving import MapDriving
 from quickstep.animation.pictures import Fit, fit_picture, read_picture
 from quickstep.conditions.alignment import align_poses, fit_to_frame
 from quickstep.conditions.drawing import draw_skeletons
@@ -48,6 +50,11 @@ class Scene:
         """Frames of the dance."""
         return len(self.poses)
 
+    @property
+    def fps(self) -> float:
+        """Frames per second of the dance."""
+        return self.poses.fps
+
     def skeletons(self, frames: slice = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
         """The dance drawn as the network sees it; drawn anew at each call, to keep memory flat."""
         return self._drawn(self.poses[frames])
@@ -58,6 +65,64 @@ class Scene:
 
     def _drawn(self, poses: Poses) -> UInt8[np.ndarray, "f H W 3"]:
         return draw_skeletons(poses, size=self.size, style=self.pose_style, stroke=self.stroke)
+
+
+@dataclass(frozen=True)
+class MapScene:
+    """A picture and the pose maps of a dance in one frame of the model's size.
+
+    Attributes:
+        reference: the fitted picture.
+        pose_maps: the maps in the order that the model wants.
+        shown: which of them stands for the dance where people look at it.
+        fps: frames per second of the dance.
+        face: always None: no model of the family is told faces.
+    """
+
+    reference: UInt8[np.ndarray, "H W 3"]
+    pose_maps: UInt8[np.ndarray, "f m H W 3"]
+    shown: int
+    fps: float
+    face: None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frame."""
+        return self.reference.shape[1], self.reference.shape[0]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the dance."""
+        return len(self.pose_maps)
+
+    def skeletons(self, frames: slice = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
+        """The dance as one of the maps shows it: its skeletons, where the model is told them."""
+        return self.pose_maps[frames, self.shown]
+
+
+def set_map_scene(
+    image: Any, dance: MapDriving, *, names: Sequence[str], settings: Settings
+) -> MapScene:
+    """Fits the picture into the model's frame, and the maps into the picture, in proportion.
+
+    The dance is used as it is: the body in the maps should have the person's shape and place, as
+    Champ's own transfer to a reference's body gives it.
+
+    Args:
+        image: see :func:`quickstep.animation.pictures.read_picture`.
+        dance: the maps.
+        names: the maps that the model is told, in its order.
+        settings: the model's.
+    """
+    picture = read_picture(image)
+    reference, fit = fit_picture(picture, size=settings.size)
+    inside = Fit.centred(dance.size, outer=(picture.shape[1], picture.shape[0]))
+    left, top = (
+        inner * fit.scale + outer for inner, outer in zip(inside.offset, fit.offset, strict=True)
+    )
+    place = Fit(scale=inside.scale * fit.scale, offset=(left, top), size=settings.size)
+    shown = names.index("dwpose") if "dwpose" in names else 0
+    return MapScene(reference, dance.placed(names, place), shown=shown, fps=dance.fps)
 
 
 def set_scene(

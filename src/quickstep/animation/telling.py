@@ -7,13 +7,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstep.animation.plan import Plan
-from quickstep.animation.scene import Scene
+from quickstep.animation.scene import MapScene, Scene
+from quickstep.animation.windows import Window
 from quickstep.data.prepared import pictures_to_video
 from quickstep.diffusion.noise import draw_noise, draw_upstream_noise
 from quickstep.networks.autoencoder import encode_video
+from quickstep.networks.champ import ChampConditions, ReferenceBank
 from quickstep.networks.clip import image_embedding
 from quickstep.networks.faces import face_features
 from quickstep.networks.folder import Model
+from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.generation import LONG_NOISE_PRIOR_TIME, NOISE_PRIOR_TIME, prior_noise
 from quickstep.teachers.unianimate import pose_pictures
 
@@ -25,14 +28,16 @@ class Picture:
     Attributes:
         latents: its scaled latents.
         told: what of it goes to the network in every window, by the condition's name.
+        bank: what a Champ's reference network has made of it, once for all windows.
     """
 
     latents: Float[Tensor, "1 c h w"]
     told: dict[str, Tensor]
+    bank: ReferenceBank | None = None
 
 
 def encode_picture(
-    model: Model, scene: Scene, *, plan: Plan, generator: torch.Generator
+    model: Model, scene: Scene | MapScene, *, plan: Plan, generator: torch.Generator
 ) -> Picture:
     """Encodes the picture, and its pose and face if they are known.
 
@@ -48,6 +53,9 @@ def encode_picture(
     noise = generator if plan.upstream_noise else None
     latents = encode_video(model.vae, picture[:, None], generator=noise)[:, 0]
     told = {"image": image_embedding(model.image_encoder, picture)}
+    if isinstance(scene, MapScene):
+        bank = model.network.reference_unet(latents, told["image"])
+        return Picture(latents, {**told, "reference": latents}, bank)
     if not plan.first_frame:
         told["reference"] = latents
     if plan.first_frame or model.settings.reference_everywhere:
@@ -63,6 +71,21 @@ def encode_picture(
             image_encoder=model.image_encoder,
         )
     return Picture(latents=latents, told=told)
+
+
+def window_conditions(
+    model: Model, scene: Scene | MapScene, picture: Picture, window: Window
+) -> UniAnimateConditions | ChampConditions:
+    """All that the network is told in a window."""
+    weights, frames = next(model.network.parameters()), window.frames
+    is_maps = isinstance(scene, MapScene)
+    drawn = scene.pose_maps[frames] if is_maps else scene.skeletons(frames)
+    pictures = pose_pictures(torch.from_numpy(drawn)[None]).to(weights)
+    told = {name: value.to(weights) for name, value in picture.told.items()}
+    if is_maps:
+        is_still = model.settings.frames == 1
+        return ChampConditions(**told, bank=picture.bank, pose_maps=pictures, is_still=is_still)
+    return UniAnimateConditions(**told, pose=pictures)
 
 
 def starting_noise(

@@ -99,8 +99,9 @@ def animate(
     Args:
         image: picture of a person, any size.
         driving: the dance: .npz or OpenPose .json keypoints, a skeleton video, a folder of
-            skeleton pictures, a body mesh (.npz, docs/body.md), or a clip folder of "quickstep
-            dancer".
+            skeleton pictures, a clip folder of "quickstep dancer", or a body mesh (.npz). For a
+            Champ: a folder of depth, normal, semantic_map, dwpose and mask, a clip folder or a
+            body mesh.
         output: the mp4 to write.
         model: a built-in model, a model folder, or a hub id.
         steps: denoising steps; the model's best unless given.

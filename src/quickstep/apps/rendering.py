@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from quickstep.animation.animator import Animator, Latents
-from quickstep.animation.driving import read_driving
-from quickstep.animation.scene import Scene
+from quickstep.animation.scene import MapScene, Scene
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.apps.console import Progress
 from quickstep.data.sheet import compare_frames
@@ -39,7 +38,7 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
         blend=job.blend,
     )
     with watch("conditions"):
-        dance = read_driving(job.driving)
+        dance = animator.driving(job.driving)
         scene = animator.scene(
             job.image, dance, reference_pose=job.reference_pose or "first", align=job.align
         )
@@ -52,7 +51,7 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
     )
     chunks = _timed(animator.decode(latents.clean, report=progress), watch, "decode")
     options: dict[str, Any] = {
-        "fps": scene.poses.fps,
+        "fps": scene.fps,
         "audio_from": dance.audio,
         "metadata": tags(animator, job, num_steps=len(plan.times)),
     }
@@ -71,7 +70,7 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
         "model": animator.model.name,
         "frames": scene.num_frames,
         "size": list(scene.size),
-        "fps": scene.poses.fps,
+        "fps": scene.fps,
         "seed": job.seed,
         "steps": len(plan.times),
         "times": list(plan.times),
@@ -96,7 +95,7 @@ def tags(animator: Animator, job: "Job", *, num_steps: int) -> dict[str, str]:
 
 def _write_both(
     job: "Job",
-    scene: Scene,
+    scene: Scene | MapScene,
     latents: Latents,
     chunks: Iterable[np.ndarray],
     options: dict[str, Any],
@@ -119,7 +118,7 @@ def _write_both(
         write_video(job.compare, compare_frames(scene.reference, *columns), **options)
 
 
-def _skeletons(scene: Scene, *, chunk: int = 16) -> Iterator[np.ndarray]:
+def _skeletons(scene: Scene | MapScene, *, chunk: int = 16) -> Iterator[np.ndarray]:
     for start in range(0, scene.num_frames, chunk):
         yield from scene.skeletons(slice(start, start + chunk))
 

@@ -1,0 +1,207 @@
+"""Champ's family from a folder of maps, a clip folder or a body to a video."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from quickstep.animation.animator import Animator
+from quickstep.animation.map_driving import PICTURES_FPS, MapDriving, read_map_driving
+from quickstep.animation.pictures import Fit
+from quickstep.apps.cli import main
+from quickstep.conditions.body import read_body
+from quickstep.data.body_maps import write_body_maps
+from quickstep.data.dancer_folders import write_dancer_clips
+from quickstep.data.image import write_image
+from quickstep.networks.autoencoder import small_autoencoder
+from quickstep.networks.champ import POSE_MAPS, ChampShape
+from quickstep.networks.clip import small_image_encoder
+from quickstep.networks.families import network_parts
+from quickstep.networks.folder import Settings, save_model
+
+FRAMES = 6
+SHAPE = ChampShape(
+    widths=(16, 16),
+    attend=(True, False),
+    layers_per_block=1,
+    num_heads=4,
+    norm_num_groups=4,
+    max_frames=8,
+    map_widths=(8, 8, 8, 8),
+    map_groups=4,
+    unused_layers=False,
+)
+
+
+@pytest.fixture(scope="module")
+def champ(tmp_path_factory):
+    """A model folder with random weights everywhere."""
+    torch.manual_seed(0)
+    network = SHAPE.build(image_width=16).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    home = tmp_path_factory.mktemp("champ") / "teacher"
+    settings = Settings(
+        role="teacher",
+        method="denoising",
+        family="champ",
+        steps_best=3,
+        guidance=2.0,
+        frames=4,
+        size=(64, 64),
+    )
+    parts = {
+        **network_parts(network),
+        "vae": small_autoencoder(size=64, latent_channels=4, widths=(8, 8, 8, 8)),
+        "image_encoder": small_image_encoder(
+            size=16, patch=8, width=16, num_layers=1, projection=16
+        ),
+    }
+    save_model(home, parts=parts, settings=settings, card="# champ\n")
+    return home
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    home = tmp_path_factory.mktemp("clips") / "some"
+    return write_dancer_clips(home, num_clips=1, num_frames=FRAMES, size=64, seed=5)[0]
+
+
+@pytest.fixture(scope="module")
+def maps_folder(clip, tmp_path_factory):
+    """The clip's maps as Champ has them: a folder of pictures for each."""
+    home = tmp_path_factory.mktemp("maps") / "dance"
+    write_body_maps(read_body(clip / "body.npz"), home, layout="pictures", with_skeleton=False)
+    skeletons = read_map_driving(clip, names=["dwpose"]).maps["dwpose"]
+    (home / "dwpose").mkdir()
+    for number, frame in enumerate(skeletons):
+        write_image(home / "dwpose" / f"{number}.png", frame)
+    return home
+
+
+def test_a_clip_folder_dances_over_windows_with_one_look_at_the_picture(champ, clip):
+    animator = Animator.from_pretrained(champ)
+    looks = []
+    animator.model.network.reference_unet.register_forward_hook(lambda *_: looks.append(1))
+    animation = animator(clip / "reference.png", clip)
+    assert animation.frames.shape == (FRAMES, 64, 64, 3)
+    assert animation.num_evaluations == 3 * 2 * 2  # steps, windows, branches of guidance
+    assert looks == [1]
+    again = animator(clip / "reference.png", clip)
+    assert np.array_equal(again.frames, animation.frames)
+    assert np.array_equal(
+        animation.skeletons, read_map_driving(clip, names=POSE_MAPS).maps["dwpose"]
+    )
+    unguided = animator(clip / "reference.png", clip, guidance_scale=1.0, num_inference_steps=1)
+    assert unguided.num_evaluations == 2
+
+
+def test_every_map_and_the_picture_are_heard(champ, clip):
+    animator = Animator.from_pretrained(champ)
+    dance = read_map_driving(clip, names=POSE_MAPS)
+    reference = np.zeros((64, 64, 3), np.uint8)
+
+    def shown(image, dance):
+        return animator(image, dance, num_inference_steps=1).frames
+
+    plain = shown(reference, dance)
+    for name in POSE_MAPS:
+        other = dataclasses.replace(dance, maps={**dance.maps, name: 255 - dance.maps[name]})
+        assert not np.array_equal(shown(reference, other), plain), name
+    assert not np.array_equal(shown(255 - reference, dance), plain)
+
+
+def test_maps_in_a_folder_are_read_as_champ_stores_them(clip, maps_folder):
+    stored = read_map_driving(maps_folder, names=POSE_MAPS)
+    truth = read_map_driving(clip, names=POSE_MAPS)
+    assert (stored.fps, truth.fps) == (PICTURES_FPS, 12.0)
+    assert list(stored.maps) == list(POSE_MAPS)
+    assert np.array_equal(stored.maps["dwpose"], truth.maps["dwpose"])
+    body = stored.maps["semantic_map"].any(-1)
+    known = truth.maps["semantic_map"].any(-1)
+    assert (body & known).sum() > 0.9 * (body | known).sum()
+    mask = maps_folder / "mask" / "0000.png"
+    write_image(mask, np.zeros((64, 64, 3), np.uint8))
+    assert not read_map_driving(maps_folder, names=POSE_MAPS).maps["semantic_map"][0].any()
+
+
+def test_a_body_dances_too(champ, clip):
+    animator = Animator.from_pretrained(champ)
+    animation = animator(clip / "reference.png", clip / "body.npz", num_inference_steps=1)
+    assert animation.frames.shape == (FRAMES, 64, 64, 3)
+    rendered = read_map_driving(clip / "body.npz", names=POSE_MAPS)
+    exact = read_map_driving(clip, names=POSE_MAPS)
+    shown, known = (one.maps["normal"].any(-1) for one in (rendered, exact))
+    assert (shown & known).sum() > 0.9 * (shown | known).sum()
+
+
+def test_maps_keep_their_proportions_in_another_picture():
+    maps = {"depth": np.full((1, 20, 10, 3), 200, np.uint8)}
+    fit = Fit.centred((10, 20), outer=(40, 40))
+    placed = MapDriving(maps, fps=8.0).placed(["depth"], fit)
+    assert placed.shape == (1, 1, 40, 40, 3)
+    assert (placed[0, 0, :, 10:30] == 200).all()
+    assert not placed[0, 0, :, :10].any() and not placed[0, 0, :, 30:].any()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda home: shutil.rmtree(home / "normal"), "lacks normal: a folder of maps has depth"),
+        (lambda home: shutil.rmtree(home / "mask"), "lacks mask"),
+        (lambda home: (home / "depth" / "0003.png").unlink(), "same frames: got depth 5, normal 6"),
+        (lambda home: _clear(home / "dwpose"), "there is no picture in it"),
+        (
+            lambda home: [_picture(path, 32) for path in (home / "normal").iterdir()],
+            r"same pixels: got depth \(64, 64\), normal \(32, 32\)",
+        ),
+        (lambda home: _picture(home / "normal" / "0002.png", 32), "normal: its pictures differ"),
+    ],
+)
+def test_maps_that_do_not_go_together_are_named(maps_folder, tmp_path, spoil, message):
+    home = shutil.copytree(maps_folder, tmp_path / "dance")
+    spoil(home)
+    with pytest.raises(ValueError, match=message):
+        read_map_driving(home, names=POSE_MAPS)
+
+
+def _clear(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _picture(path, side):
+    write_image(path, np.zeros((side, side, 3), np.uint8))
+
+
+def test_what_a_champ_cannot_be_told_is_refused(champ, clip, dance, tmp_path, capsys):
+    animator = Animator.from_pretrained(champ)
+    with pytest.raises(ValueError, match="keypoints alone do not have"):
+        animator(clip / "reference.png", dance(3))
+    with pytest.raises(ValueError, match="reference_pose has no effect"):
+        animator(clip / "reference.png", clip, reference_pose=None)
+    with pytest.raises(ValueError, match="first_frame is for a model of the family"):
+        animator(clip / "reference.png", clip, first_frame=True)
+    dance(3).write(tmp_path / "dance.npz")
+    with pytest.raises(ValueError, match="give a folder of depth, normal, semantic_map, dwpose"):
+        animator(clip / "reference.png", tmp_path / "dance.npz")
+    (clip.parent / "bad").mkdir()
+    out = tmp_path / "out.mp4"
+    code = main(
+        ["animate", str(clip / "reference.png"), str(clip.parent / "bad"), "-o", str(out)]
+        + ["--model", str(champ), "--device", "cpu"]
+    )
+    assert code == 2 and not out.exists()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "lacks depth, normal" in lines[0]
+
+
+def test_the_command_makes_a_video_from_maps(champ, clip, maps_folder, tmp_path):
+    out, compare = tmp_path / "out.mp4", tmp_path / "compare.mp4"
+    code = main(
+        ["animate", str(clip / "reference.png"), str(maps_folder), "-o", str(out)]
+        + ["--compare", str(compare), "--model", str(champ), "--steps", "2", "--device", "cpu"]
+    )
+    assert code == 0 and out.is_file() and compare.is_file()
