@@ -60,7 +60,7 @@ def test_parameters_by_the_references_body(
     words = [
         "maps",
         str(tmp_path / "motion.npz"),
-        "--model",
+        "--smpl",
         str(model_file),
         "--layout",
         "pictures",

@@ -21,7 +21,7 @@ def maps(
     *,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     size: tuple[int, int] | None = None,
-    model: Annotated[Path | None, arg(metavar="SMPL.npz")] = None,
+    smpl: Annotated[Path | None, arg(metavar="SMPL.npz")] = None,
     reference: Annotated[Path | None, arg(metavar="BODY.npz")] = None,
     camera: Literal["driving", "reference"] = "driving",
     skeleton: Annotated[Path | None, arg(metavar="POSES")] = None,
@@ -41,7 +41,8 @@ def maps(
             HMR2 finds them; docs/body.md has the fields.
         output: folder to make.
         size: width and height of the maps; what the body's camera saw is fitted into it.
-        model: your own SMPL file, for SMPL parameters and for vertices without faces or parts.
+        smpl: your own SMPL file, for SMPL parameters, and for vertices without faces, parts or
+            joints.
         reference: SMPL parameters of the person to be animated, whose shape and picture size the
             motion takes.
         camera: with a reference, whose camera sees the body.
@@ -64,7 +65,7 @@ def maps(
     from quickstep.conditions.body import chosen_rasteriser
     from quickstep.data.body_maps import skeleton_beside, write_body_maps
 
-    seen = _read(body, model=model, reference=reference, camera=camera, fps=fps)
+    seen = _read(body, smpl=smpl, reference=reference, camera=camera, fps=fps)
     mesh = seen.resized(size) if size is not None else seen
     if skeleton is None and not without_skeleton:
         skeleton = skeleton_beside(body)
@@ -98,7 +99,7 @@ def maps(
 def _read(
     body: Path,
     *,
-    model: Path | None,
+    smpl: Path | None,
     reference: Path | None,
     camera: Literal["driving", "reference"],
     fps: float | None,
@@ -109,7 +110,7 @@ def _read(
 
     mesh = read_body(
         body,
-        model=None if model is None else read_smpl(model),
+        model=None if smpl is None else read_smpl(smpl),
         reference=None if reference is None else BodyMotion.read(reference),
         camera=camera,
     )

@@ -67,7 +67,9 @@ MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ),
     (r"joints must have the shape \(2, 24, 3\): got \(2, 22, 3\)", {"joints": np.ones((2, 22, 3))}),
     (r"focal must be finite and above 0: got 0.0", {"focal": 0.0}),
-    (r"size must be whole pixels, 1 or more: got \[64, 0\]", {"size": (64, 0)}),
+    (r"size must be whole pixels, 1 to 16384: got \[64, 0\]", {"size": (64, 0)}),
+    (r"size must be whole pixels, 1 to 16384: got \[64, 20000\]", {"size": (64, 20000)}),
+    (r"cam_t must be finite: got 1e\+300 at \[0, 0\]", {"cam_t": np.full((2, 3), 1e300)}),
     (r"fps must be finite and above 0: got -1.0", {"fps": -1.0}),
 ]
 

@@ -150,6 +150,14 @@ def test_vertices_take_faces_and_parts_from_the_model(
     read = read_body(path, model=model)
     np.testing.assert_array_equal(read.faces, smpl_fields["f"])
     np.testing.assert_array_equal(read.part, mesh.part)
+    assert read.joints is not None and mesh.joints is not None
+    np.testing.assert_allclose(read.joints, mesh.joints, atol=1e-5)  # each box about its joint
+    few = saved(
+        tmp_path / "few.npz",
+        **(hmr | {"verts": mesh.verts[:, :8], "faces": mesh.faces[:12], "part": mesh.part[:8]}),
+    )
+    with pytest.raises(BodyError, match=r"few\.npz: verts must have the body model's 192 .* got 8"):
+        read_body(few, model=model)
     with pytest.raises(BodyError, match=r"hmr\.npz: .* needs the field faces"):
         read_body(path)
     reference = BodyMotion.read(tmp_path / "motion.npz")

@@ -19,17 +19,17 @@ from quickstep.conditions.body.stored import BodyError
 
 __all__ = [
     "Backend",
+    "BodyError",
+    "BodyMesh",
     "BodyModel",
     "BodyMotion",
     "CameraOf",
+    "MeshMaps",
+    "chosen_rasteriser",
     "is_body",
+    "mesh_maps",
     "mesh_poses",
     "read_body",
     "read_smpl",
     "rotation_matrices",
-    "BodyError",
-    "BodyMesh",
-    "MeshMaps",
-    "mesh_maps",
-    "chosen_rasteriser",
 ]

@@ -11,6 +11,7 @@ from quickstep.conditions.body.stored import BodyError, StoredArrays, check_rang
 from quickstep.conditions.files import written_beside
 
 NUM_JOINTS = 24
+MAX_SIDE = 16384
 FIELDS = ("verts", "faces", "part", "cam_t", "focal", "size")
 EXTRA_FIELDS = ("joints", "fps")
 
@@ -180,13 +181,14 @@ def picture_size(name: str, value: object) -> tuple[int, int]:
     """Width and height in whole pixels.
 
     Raises:
-        BodyError: not two whole numbers of 1 or more.
+        BodyError: not two whole numbers from 1 to `MAX_SIDE`.
     """
     array = np.asarray(value)
     if array.shape != (2,) or array.dtype.kind not in "fiu":
         raise BodyError(f"{name} must be width and height: got {array.tolist()}")
-    if not (np.isfinite(array).all() and (array == np.floor(array)).all() and (array >= 1).all()):
-        raise BodyError(f"{name} must be whole pixels, 1 or more: got {array.tolist()}")
+    inside = (array >= 1) & (array <= MAX_SIDE)  # NaN is not
+    if not (inside & (array == np.floor(array))).all():
+        raise BodyError(f"{name} must be whole pixels, 1 to {MAX_SIDE}: got {array.tolist()}")
     return int(array[0]), int(array[1])
 
 

@@ -59,6 +59,16 @@ class OpenGlFaces:
         size: tuple[int, int],
     ) -> Int[Tensor, "f H W"]:
         """The nearest face at every pixel's centre, -1 for none; see `rasteriser.first_faces`."""
+        try:
+            return self._drawn(vertices, faces, focal=focal, size=size)
+        except self._gl.Error as error:
+            raise BodyError(
+                f"the backend moderngl ({self.renderer}) cannot draw {size[0]}x{size[1]}: {error}"
+            ) from error
+
+    def _drawn(
+        self, vertices: Tensor, faces: Tensor, *, focal: float, size: tuple[int, int]
+    ) -> Tensor:
         gl, context = self._gl, self._context
         width, height = size
         colour = context.texture(size, 1, dtype="i4")

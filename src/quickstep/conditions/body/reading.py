@@ -1,7 +1,11 @@
 """A body sequence out of any file that holds one: vertices, or SMPL parameters and a model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from quickstep.conditions.body.mesh import EXTRA_FIELDS, BodyMesh, positive_number
 from quickstep.conditions.body.motion import BodyMotion, CameraOf, read_camera
@@ -32,8 +36,8 @@ def read_body(
     Args:
         path: a ``.npz`` with vertices (see `BodyMesh`; HMR2's names of camera fields are known,
             too), or with SMPL parameters (see `BodyMotion.read`).
-        model: the body model that parameters need; it also tells faces and parts of vertices
-            whose file lacks them.
+        model: the body model that parameters need; it also tells faces, parts and joints of
+            vertices whose file lacks them.
         reference: the person whose shape, and picture size, a motion is transferred to.
         camera: whose camera sees the transferred motion, see `BodyMotion.transferred`.
 
@@ -80,8 +84,21 @@ def _read_vertices(stored: StoredArrays, model: BodyModel | None) -> BodyMesh:
         if "fps" in values:
             values["fps"] = positive_number("fps", values["fps"])
         focal, size = read_camera(stored)
-        return BodyMesh(**values, focal=focal, size=size)
+        mesh = BodyMesh(**values, focal=focal, size=size)
+        if model is None or mesh.joints is not None:
+            return mesh
+        return replace(mesh, joints=_regressed(mesh.verts, model))
     except BodyError as error:
         if str(error).startswith(str(stored.path)):
             raise
         raise BodyError(f"{stored.path}: {error}") from error
+
+
+def _regressed(verts: Float[np.ndarray, "f v 3"], model: BodyModel) -> Float[np.ndarray, "f j 3"]:
+    """Joints of posed vertices by the model's regressor, as tools do that have no pose."""
+    regressor = model.joint_regressor.cpu().numpy()
+    if verts.shape[1] != regressor.shape[1]:
+        raise BodyError(
+            f"verts must have the body model's {regressor.shape[1]} vertices: got {verts.shape[1]}"
+        )
+    return np.einsum("jv,fvc->fjc", regressor, verts)

@@ -107,14 +107,16 @@ def checked_array(
     known.update(dict(zip(axes, array.shape, strict=True)))
     if wanted == "iu":
         return array.astype(np.int64)
-    bad = ~np.isfinite(array)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+        numbers = array.astype(np.float32)
+    bad = ~np.isfinite(numbers)
     if bad.any():
         place = np.argwhere(bad)[0]
         raise BodyError(
             f"{name} must be finite: got {array[tuple(place)]} at "
             f"[{', '.join(str(one) for one in place)}] ({int(bad.sum())} such numbers)"
         )
-    return array.astype(np.float32)
+    return numbers
 
 
 def check_range(name: str, values: np.ndarray, *, stop: int, of: str) -> None:
