@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from quickstep.data.sheet import contact_sheet, moments
 from quickstep.evaluation.manifest import read_frames
+from quickstep.evaluation.motion import common_top, difference_heat_map
 from quickstep.evaluation.reproduction.study import Figure
 from quickstep.evaluation.reproduction.study_runs import StudyResult
 from quickstep.evaluation.sample import Sample
@@ -20,9 +20,9 @@ Rows = list[tuple[str, Sequence[np.ndarray]]]
 FIGURES: dict[Figure, str] = {
     "frames": "The first clips: reference and truth above, then the first seed of every row.",
     "changes": (
-        "Below every row of pictures what changes there from the frame before, averaged over the "
-        "colours (black nothing, white the truth's own most). Light where the truth is dark is "
-        "jitter."
+        "Below every row of pictures what changes there from the frame before (in the first, to "
+        "the next), from black for nothing to pale yellow; one scale for a clip's rows. Light "
+        "where the truth is dark is jitter."
     ),
     "details": (
         "The head of the first dancers at three times its size, the first seed of every row. The "
@@ -49,26 +49,6 @@ def study_strip(result: StudyResult, *, clips: int = 3, frames: int = 6) -> np.n
     return contact_sheet(rows)
 
 
-def changes(frames: Frames) -> Float[np.ndarray, "f H W"]:
-    """Grey levels by which each pixel differs from the frame before; 0 in the first frame.
-
-    Example:
-        >>> frames = np.zeros((2, 1, 2, 3), np.uint8)
-        >>> frames[1, 0, 1] = (30, 60, 90)
-        >>> changes(frames)[1].tolist()
-        [[0.0, 60.0]]
-    """
-    steps = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=-1)
-    return np.concatenate([np.zeros_like(steps, shape=(1, *frames.shape[1:3])), steps])
-
-
-def heat_maps(values: Float[np.ndarray, "f H W"], *, most: float) -> Frames:
-    """Values as colours, from black for 0 to white for `most` and above."""
-    levels = np.clip(255 * values / max(most, 1e-6), 0, 255).astype(np.uint8)
-    coloured = [cv2.applyColorMap(each, cv2.COLORMAP_HOT)[..., ::-1] for each in levels]
-    return np.stack(coloured)
-
-
 def _video(result: StudyResult, row: str, clip: str) -> Frames:
     frames, _ = read_frames(result.videos.path(result.names[row][0], clip))
     return frames
@@ -79,12 +59,13 @@ def _moments(
 ) -> Iterator[tuple[str, Sequence[np.ndarray]]]:
     shown = moments(len(sample.frames), count=count)
     blank = np.full_like(sample.reference, 255)
-    truth = changes(sample.frames)
-    for label, video in (("truth", sample.frames), *videos):
+    named = [("truth", sample.frames), *videos]
+    top = common_top([video for _, video in named])
+    for label, video in named:
         yield label, [sample.reference if label == "truth" else blank, *video[shown]]
-        if with_changes:
-            maps = heat_maps(changes(video), most=float(np.percentile(truth, 99.5)))
-            yield f"{label}:\nchanges", [blank, *maps[shown]]
+        if with_changes and len(video) > 1:
+            maps = difference_heat_map(video, top=top)
+            yield f"{label}:\nchanges", [blank, *(maps[max(at - 1, 0)] for at in shown)]
 
 
 def _details(
