@@ -128,3 +128,30 @@ def motion_fields() -> dict[str, Any]:
         "size": np.array([64, 96]),
         "fps": np.array(15.0),
     }
+
+
+@pytest.fixture(scope="session")
+def small_champ() -> Callable[..., Any]:
+    """Makes small Champs of the real classes, their weights random everywhere, zeros included."""
+    from quickstep.networks.champ import ChampNetwork, ChampShape
+
+    def make(*, seed: int = 0, image_width: int = 16, **changes: Any) -> ChampNetwork:
+        settings = {
+            "widths": (16, 32),
+            "attend": (True, False),
+            "layers_per_block": 1,
+            "num_heads": 4,
+            "norm_num_groups": 4,
+            "max_frames": 8,
+            "map_widths": (8, 16, 16, 16),
+            "map_groups": 4,
+            "unused_layers": False,
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = ChampShape(**settings | changes).build(image_width=image_width)
+            for parameter in network.parameters():
+                torch.nn.init.normal_(parameter, std=0.1)
+        return network.eval()
+
+    return make

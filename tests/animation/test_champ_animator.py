@@ -15,33 +15,21 @@ from quickstep.conditions.body import read_body
 from quickstep.data.body_maps import write_body_maps
 from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.data.image import write_image
+from quickstep.evaluation.makers import ModelMaker
+from quickstep.evaluation.sample import SampleError
+from quickstep.evaluation.samples import open_samples
 from quickstep.networks.autoencoder import small_autoencoder
-from quickstep.networks.champ import POSE_MAPS, ChampShape
+from quickstep.networks.champ import POSE_MAPS
 from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Settings, save_model
 
 FRAMES = 6
-SHAPE = ChampShape(
-    widths=(16, 16),
-    attend=(True, False),
-    layers_per_block=1,
-    num_heads=4,
-    norm_num_groups=4,
-    max_frames=8,
-    map_widths=(8, 8, 8, 8),
-    map_groups=4,
-    unused_layers=False,
-)
 
 
 @pytest.fixture(scope="module")
-def champ(tmp_path_factory):
+def champ(small_champ, tmp_path_factory):
     """A model folder with random weights everywhere."""
-    torch.manual_seed(0)
-    network = SHAPE.build(image_width=16).eval()
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
     home = tmp_path_factory.mktemp("champ") / "teacher"
     settings = Settings(
         role="teacher",
@@ -53,7 +41,7 @@ def champ(tmp_path_factory):
         size=(64, 64),
     )
     parts = {
-        **network_parts(network),
+        **network_parts(small_champ()),
         "vae": small_autoencoder(size=64, latent_channels=4, widths=(8, 8, 8, 8)),
         "image_encoder": small_image_encoder(
             size=16, patch=8, width=16, num_layers=1, projection=16
@@ -96,6 +84,14 @@ def test_a_clip_folder_dances_over_windows_with_one_look_at_the_picture(champ, c
     )
     unguided = animator(clip / "reference.png", clip, guidance_scale=1.0, num_inference_steps=1)
     assert unguided.num_evaluations == 2
+
+
+def test_a_champ_in_half_precision_runs(champ, clip):
+    animator = Animator.from_pretrained(champ, dtype=torch.bfloat16)
+    animation = animator(clip / "reference.png", clip, num_inference_steps=1)
+    exact = Animator.from_pretrained(champ)(clip / "reference.png", clip, num_inference_steps=1)
+    apart = np.abs(animation.frames.astype(int) - exact.frames).mean()
+    assert 0 < apart < 8
 
 
 def test_every_map_and_the_picture_are_heard(champ, clip):
@@ -205,3 +201,12 @@ def test_the_command_makes_a_video_from_maps(champ, clip, maps_folder, tmp_path)
         + ["--compare", str(compare), "--model", str(champ), "--steps", "2", "--device", "cpu"]
     )
     assert code == 0 and out.is_file() and compare.is_file()
+
+
+def test_a_champ_is_judged_as_other_models_are(champ, clip):
+    maker = ModelMaker(Animator.from_pretrained(champ), "digest", steps=1)
+    sample = open_samples(clip).read(clip.name).every(2)
+    made = maker.make(sample)
+    assert made.frames.shape == (FRAMES // 2, 64, 64, 3)
+    with pytest.raises(SampleError, match="needs pose maps: none are given"):
+        maker.make(dataclasses.replace(sample, pose_maps=None))

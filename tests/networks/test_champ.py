@@ -26,31 +26,10 @@ from quickstep.networks.champ.checkpoint import (
 )
 from quickstep.teachers.protocol import Denoiser
 
-SHAPE = ChampShape(
-    widths=(16, 32),
-    attend=(True, False),
-    layers_per_block=1,
-    num_heads=4,
-    norm_num_groups=4,
-    max_frames=8,
-    map_widths=(8, 16, 16, 16),
-    map_groups=4,
-    unused_layers=False,
-)
-
-
-def small_champ(shape=SHAPE, *, seed=0):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = shape.build(latent_channels=4, image_width=8)
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-    return network.eval()
-
 
 def told(generator, *, batch=2, frames=3, side=4, **changes):
     conditions = ChampConditions(
-        image=torch.randn(batch, 1, 8, generator=generator),
+        image=torch.randn(batch, 1, 16, generator=generator),
         reference=torch.randn(batch, 4, side, side, generator=generator),
         pose_maps=torch.rand(batch, frames, 4, 3, 8 * side, 8 * side, generator=generator),
     )
@@ -65,7 +44,7 @@ TIMES = torch.tensor([999, 300])
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(small_champ):
     return small_champ()
 
 
@@ -151,7 +130,7 @@ def test_keys_and_values_are_made_once_for_each_network(network, generator):
     torch.testing.assert_close(fresh, theirs.to_k(tokens))
 
 
-def test_gradients_reach_the_bank_and_its_keys_in_training(generator):
+def test_gradients_reach_the_bank_and_its_keys_in_training(small_champ, generator):
     network = small_champ().train_stage("frames")
     with torch.no_grad():  # an evaluation before must not leave keys without a gradient
         features = network.encode(told(generator, is_still=True))
@@ -169,7 +148,7 @@ def test_gradients_reach_the_bank_and_its_keys_in_training(generator):
     assert all("motion_modules" in n or "up_blocks.1.attentions.1" in n for n in frozen)
 
 
-def test_the_second_stage_trains_motion_alone(generator):
+def test_the_second_stage_trains_motion_alone(small_champ, generator):
     network = small_champ().train_stage("clips")
     features = network.encode(told(generator))
     assert features.bank is not None
@@ -192,7 +171,8 @@ def test_still_clips_are_single_frames(network, generator):
 
 
 def test_a_fresh_network_moves_as_it_stands_and_answers_zero(generator):
-    network = SHAPE.build(latent_channels=4, image_width=8).eval()
+    shape = ChampShape(widths=(16,), attend=(True,), norm_num_groups=4, map_widths=(8, 8, 8, 8))
+    network = replace(shape, map_groups=4).build(image_width=16).eval()
     torch.nn.init.normal_(network.denoiser.conv_out.weight)
     x, conditions = noisy(generator), told(generator)
     features = network.encode(conditions)
@@ -230,7 +210,7 @@ def test_features_of_several_banks_are_joined(network, generator):
         ChampFeatures.cat([network.encode(one), bare])
 
 
-def test_checkpointing_covers_whole_layers(generator):
+def test_checkpointing_covers_whole_layers(small_champ, generator):
     network = small_champ().requires_grad_(True)
     x, conditions = noisy(generator), told(generator)
 
@@ -255,8 +235,8 @@ def test_checkpointing_covers_whole_layers(generator):
     assert kept_again < 0.35 * kept
 
 
-def test_latents_of_the_reference_in_every_frame(generator):
-    network = small_champ(replace(SHAPE, reference_everywhere=True))
+def test_latents_of_the_reference_in_every_frame(small_champ, generator):
+    network = small_champ(reference_everywhere=True)
     features = network.encode(told(generator))
     dropped = features.dropped().reference
     assert features.reference is not None and dropped is not None and not dropped.any()
@@ -277,8 +257,7 @@ def test_parts_are_saved_and_read_as_diffusers_does(network, generator, tmp_path
     )
 
 
-def test_motion_keys_there_and_back():
-    network = small_champ()
+def test_motion_keys_there_and_back(network):
     for key in network.denoiser.state_dict():
         if "motion_modules" in key:
             upstream = upstream_motion_keys(key)
@@ -286,7 +265,7 @@ def test_motion_keys_there_and_back():
             assert len(upstream) == (2 if key.endswith("pe") else 1)
 
 
-def test_files_that_differ_are_named(network):
+def test_files_that_differ_are_named(small_champ, network):
     states = {name: dict(keys) for name, keys in checkpoint_states(network).items()}
     del states[REFERENCE]["conv_in.bias"]
     states[REFERENCE]["conv_out.bias"] = torch.zeros(4)

@@ -12,9 +12,12 @@ import torch
 from jaxtyping import UInt8
 
 from quickstep.animation.animator import Animator
+from quickstep.animation.map_driving import MapDriving
 from quickstep.animation.pictures import fit_picture
+from quickstep.animation.scene import ReferencePose
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.animation.windows import cut_windows
+from quickstep.conditions.skeleton import Poses
 from quickstep.data.prepared import pictures_to_video, video_to_pictures
 from quickstep.evaluation.finished import (
     NOT_MAKING,
@@ -29,6 +32,7 @@ from quickstep.evaluation.sample import Made, Sample, SampleError
 from quickstep.evaluation.samples import Samples
 from quickstep.evaluation.source import source_digest
 from quickstep.networks.autoencoder import decode_latents, encode_video
+from quickstep.networks.champ import POSE_MAPS
 from quickstep.networks.folder import find_model, read_settings
 from quickstep.teachers.generation import TimeGrid
 
@@ -106,18 +110,17 @@ class ModelMaker:
 
     def make(self, sample: Sample) -> Made:
         """See `Maker`."""
-        if sample.poses is None:
-            raise SampleError(f"{sample.name}: a model needs the clip's skeletons: none are given")
+        dance, reference_pose = self._told(sample)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             animation = self.animator(
                 sample.reference,
-                sample.poses,
+                dance,
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 generator=torch.Generator().manual_seed(clip_seed(self.seed, sample.name)),
                 times=self.times,
-                reference_pose=sample.reference_pose or "first",
+                reference_pose=reference_pose,
                 align=False,
                 face=sample.face,
             )
@@ -130,6 +133,18 @@ class ModelMaker:
             timings={name: each for name, each in animation.timings.items() if name != "load"},
             notes=tuple(sorted({str(each.message) for each in caught})),
         )
+
+    def _told(self, sample: Sample) -> tuple[Poses | MapDriving, ReferencePose]:
+        """The dance as the model's family is told it, and the pose of the picture."""
+        if self.animator.settings.family == "champ":
+            if sample.pose_maps is None:
+                raise SampleError(f"{sample.name}: this model needs pose maps: none are given")
+            shown: list[str] = list(POSE_MAPS)
+            maps = dict(zip(shown, sample.pose_maps.swapaxes(0, 1), strict=True))
+            return MapDriving(maps, fps=sample.fps), "first"
+        if sample.poses is None:
+            raise SampleError(f"{sample.name}: a model needs the clip's skeletons: none are given")
+        return sample.poses, sample.reference_pose or "first"
 
     def _plan(self) -> Any:
         with warnings.catch_warnings():

@@ -33,6 +33,8 @@ class Sample:
         reference_face_box: the same for the reference, one row.
         reference_face: a finer picture of the reference's face, for models that are told it. It
             shows what `reference` shows and has no part in the digest.
+        pose_maps: of the frames, in the order of `quickstep.networks.champ.POSE_MAPS`, for models
+            that are told them. They show whom `frames` and `poses` show and have no part in it.
         fps: frames per second.
 
     Raises:
@@ -49,11 +51,12 @@ class Sample:
     face_boxes: Float[np.ndarray, "_ 4"] | None = None
     reference_face_box: Float[np.ndarray, "1 4"] | None = None
     reference_face: FacePicture | None = None
+    pose_maps: UInt8[np.ndarray, "_ m G V 3"] | None = None
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
         count, size = len(self.frames), self.size
-        for part in ("poses", "mask", "face_boxes"):
+        for part in ("poses", "mask", "face_boxes", "pose_maps"):
             if (value := getattr(self, part)) is not None and len(value) != count:
                 raise SampleError(f"{self.name}: {count} frames but {part} of {len(value)}")
         if self.mask is not None and self.mask.shape[1:] != self.frames.shape[1:3]:
@@ -89,7 +92,7 @@ class Sample:
         kept = np.arange(0, len(self.frames), stride)[:most]
         parts = {
             name: None if (value := getattr(self, name)) is None else value[kept]
-            for name in ("frames", "poses", "mask", "face_boxes")
+            for name in ("frames", "poses", "mask", "face_boxes", "pose_maps")
         }
         return replace(self, fps=self.fps / stride, **parts)
 

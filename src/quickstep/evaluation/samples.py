@@ -12,6 +12,7 @@ from quickstep.data.clip import read_clip, reference_face
 from quickstep.data.dancer import render_clip
 from quickstep.data.dancer_poses import dancer_poses, dancer_reference_pose
 from quickstep.data.faces import dancer_face
+from quickstep.data.pose_maps import clip_pose_maps, dancer_pose_maps
 from quickstep.data.prepared import DancerData, PreparedSet
 from quickstep.evaluation.manifest import read_layout, read_manifest
 from quickstep.evaluation.sample import Sample, SampleError
@@ -130,6 +131,8 @@ def _expect_all(path: Path, folders: Sequence[Path], part: str) -> None:
 def _read_clip_folder(folder: Path) -> Sample:
     clip = read_clip(folder)
     boxes, own = clip.info.face_box, clip.info.reference_face_box
+    known = clip.depth is not None and clip.normal is not None and clip.part is not None
+    maps = list(clip_pose_maps(clip, folder).values()) if known else None
     return Sample(
         name=folder.name,
         frames=clip.frames,
@@ -141,6 +144,7 @@ def _read_clip_folder(folder: Path) -> Sample:
         face_boxes=np.array(boxes, np.float32) if boxes else None,
         reference_face_box=np.array([own], np.float32) if own else None,
         reference_face=reference_face(folder / "reference.png"),
+        pose_maps=None if maps is None else np.stack(maps, axis=1),
     )
 
 
@@ -190,4 +194,5 @@ def _read_row(prepared: PreparedSet, data: DancerData, row: int) -> Sample:
         face_boxes=boxes[1:],
         reference_face_box=boxes[:1],
         reference_face=face if face.is_inside else None,
+        pose_maps=dancer_pose_maps(dancer)[1:],
     )

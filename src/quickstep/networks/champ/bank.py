@@ -52,10 +52,6 @@ class ReferenceBank:
             self._projected[attention] = kept
         return kept[1:]
 
-    def detach(self) -> "ReferenceBank":
-        """The same tokens without their history of gradients."""
-        return ReferenceBank({name: tokens.detach() for name, tokens in self.tokens.items()})
-
     @staticmethod
     def cat(banks: Sequence["ReferenceBank"]) -> "ReferenceBank":
         """One bank with the references of several; of one alone, that bank itself."""
