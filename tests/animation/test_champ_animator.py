@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from quickstep.networks.autoencoder import small_autoencoder
 from quickstep.networks.champ import POSE_MAPS
 from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.families import network_parts
-from quickstep.networks.folder import Settings, save_model
+from quickstep.networks.folder import Settings, load_model, save_model
 
 FRAMES = 6
 
@@ -84,6 +85,25 @@ def test_a_clip_folder_dances_over_windows_with_one_look_at_the_picture(champ, c
     )
     unguided = animator(clip / "reference.png", clip, guidance_scale=1.0, num_inference_steps=1)
     assert unguided.num_evaluations == 2
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_student_needs_no_guidance(champ, clip, steps):
+    teacher = load_model(champ)
+    settings = dataclasses.replace(
+        teacher.settings,
+        role="student",
+        sampler="segment",
+        segments=4,
+        steps_allowed=(1, 2, 4),
+        guidance=1.0,
+    )
+    animator = Animator(dataclasses.replace(teacher, settings=settings))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # fewer steps than segments are wanted here
+        animation = animator(clip / "reference.png", clip, num_inference_steps=steps)
+    assert animation.frames.shape == (FRAMES, 64, 64, 3)
+    assert animation.num_evaluations == 2 * steps
 
 
 def test_a_champ_in_half_precision_runs(champ, clip):
