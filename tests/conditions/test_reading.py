@@ -7,7 +7,7 @@ import pytest
 
 from quickstep.conditions.drawing import Style, draw_skeletons
 from quickstep.conditions.order import BODY, LEFT_ELBOW, LEFT_HAND, RIGHT_HAND
-from quickstep.conditions.reading import fill_gaps, read_skeletons
+from quickstep.conditions.reading import read_skeletons, shows_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
 
 
@@ -77,21 +77,6 @@ def test_a_missing_arm_stays_missing(dance: Poses):
     assert read.visible[:, [5, 6, 8, 10]].all()
 
 
-def test_short_gaps_are_filled_in_a_straight_line():
-    places = np.zeros((6, 1, 2))
-    places[:, 0, 0] = [0, 0, 0, 6, 0, 0]
-    scores = np.array([[1.0], [0.0], [0.0], [1.0], [0.0], [0.0]])
-    fill_gaps(places, scores, max_gap=2)
-    assert places[:, 0, 0].tolist() == [0, 2, 4, 6, 0, 0]
-    assert scores[:, 0].tolist() == [1, 0.1, 0.1, 1, 0, 0]
-
-
-def test_long_gaps_are_left():
-    scores = np.array([[1.0], [0.0], [0.0], [1.0]])
-    fill_gaps(np.zeros((4, 1, 2)), scores, max_gap=1)
-    assert scores[:, 0].tolist() == [1, 0, 0, 1]
-
-
 def test_one_picture_is_enough(dance: Poses):
     assert len(read_skeletons(draw_skeletons(dance[0]), fps=30)) == 1
 
@@ -104,6 +89,33 @@ def test_footage_is_not_taken_for_skeletons():
         read_skeletons(np.zeros((2, 64, 64, 3), np.uint8), fps=30)
     with pytest.raises(PoseError, match="at least one frame: got 0"):
         read_skeletons(iter(()), fps=30)
+
+
+def person_before_black() -> list[np.ndarray]:
+    """Ellipses in skin and cloth, as a person in front of a black wall may look."""
+    canvas = np.zeros((256, 256, 3), np.uint8)
+    for centre, axes, colour in (
+        ((128, 60), (18, 24), (224, 172, 140)),
+        ((128, 130), (34, 50), (200, 30, 40)),
+        ((84, 120), (10, 46), (224, 172, 140)),
+        ((172, 120), (10, 46), (224, 172, 140)),
+        ((112, 210), (14, 40), (30, 60, 200)),
+        ((144, 210), (14, 40), (30, 60, 200)),
+    ):
+        cv2.ellipse(canvas, centre, axes, 0, 0, 360, colour, -1)
+    return [canvas, np.roll(canvas, 3, axis=1)]
+
+
+def test_skeletons_are_told_from_footage(dance: Poses):
+    for style in ("dwpose", "unianimate"):
+        for size in ((512, 704), (256, 352)):
+            stroke = "upstream" if size[0] == 512 else "scaled"
+            drawn = draw_skeletons(dance[::4], size=size, style=style, stroke=stroke)
+            assert shows_skeletons(list(drawn))
+    rng = np.random.default_rng(0)
+    assert not shows_skeletons(list(rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)))
+    assert not shows_skeletons([np.zeros((64, 64, 3), np.uint8)])
+    assert not shows_skeletons(person_before_black())
 
 
 def coloured_limbs(pictures: np.ndarray) -> np.ndarray:

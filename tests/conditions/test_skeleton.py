@@ -113,8 +113,8 @@ def test_files_that_hold_no_poses_are_named(tmp_path: Path, dance: Poses):
         with pytest.raises(PoseError, match=message) as caught:
             Poses.read(tmp_path / name)
         assert name in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(PoseError, match="written as .npz"):
-        dance.write(tmp_path / "a.json")
+    with pytest.raises(PoseError, match="written as .npz or .json"):
+        dance.write(tmp_path / "a.txt")
     with pytest.raises(OSError, match="cannot write .*nowhere"):
         dance.write(tmp_path / "nowhere" / "a.npz")
 
@@ -185,3 +185,75 @@ def test_jsons_of_another_kind_are_named(tmp_path: Path, content: str, message: 
 def test_an_empty_folder_is_named(tmp_path: Path):
     with pytest.raises(PoseError, match="holds no .json file"):
         Poses.read(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["openpose", "coco"])
+def test_jsons_that_are_written_are_read(dance: Poses, tmp_path: Path, layout):
+    visible = dance.visible.copy()
+    visible[1], visible[2, 40:] = False, False
+    written = Poses(
+        dance.keypoints, scores=dance.scores, visible=visible, size=dance.size, fps=dance.fps
+    )
+    written.write(tmp_path / "a.json", layout=layout)
+    read = Poses.read(tmp_path / "a.json", fps=dance.fps)
+    assert (read.size, len(read)) == (dance.size, len(dance))
+    np.testing.assert_array_equal(read.visible, visible)
+    np.testing.assert_allclose(read.keypoints[visible], dance.keypoints[visible], atol=1e-3)
+    np.testing.assert_allclose(read.scores[visible], dance.scores[visible], atol=1e-3)
+
+
+def test_openposes_neck_and_hips_lie_between(dance: Poses, tmp_path: Path):
+    dance.write(tmp_path / "a.json")
+    frames = json.loads((tmp_path / "a.json").read_text())
+    body = np.array(frames[0]["people"][0]["pose_keypoints_2d"]).reshape(25, 3)
+    np.testing.assert_allclose(body[1, :2], dance.keypoints[0, [5, 6]].mean(0), atol=1e-3)
+    np.testing.assert_allclose(body[8, :2], dance.keypoints[0, [11, 12]].mean(0), atol=1e-3)
+    assert len(frames[0]["people"][0]["face_keypoints_2d"]) == 3 * 68
+
+
+def test_cocos_own_annotation_is_read(shared: Path):
+    annotation = json.loads((shared / "media" / "coco785.json").read_text())["annotations"][0]
+    poses = Poses.read(shared / "media" / "coco785.json")
+    assert (poses.size, len(poses)) == ((640, 425), 1)
+    body = np.array(annotation["keypoints"]).reshape(17, 3)
+    np.testing.assert_allclose(poses.keypoints[0, :17], body[:, :2])
+    assert poses.scores[0, :17].tolist() == (body[:, 2] / 2).tolist()
+    assert poses.visible.sum() == 112  # upstream counts 113 of 134: the neck is its own point
+
+
+def coco_file(**changes) -> dict:
+    annotation = {"image_id": 7, "keypoints": [10.0, 20.0, 2.0] * 17} | changes
+    image = {"id": 7, "width": 64, "height": 48}
+    return {"images": [image], "annotations": [annotation]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (coco_file(foot_kpts=[1.0, 2.0, 1.0]), "foot_kpts must hold 6 points .*: got 3 numbers"),
+        (coco_file(image_id=8), "no person in any of its 1 frames"),
+        ({"images": [], "annotations": []}, "no image in it"),
+        ({**coco_file(), "images": [{"id": 1}]}, "width"),
+        (
+            {
+                "images": [{"id": n, "width": n, "height": 4} for n in (1, 2)],
+                "annotations": [],
+            },
+            r"one size: got \[\(1, 4\), \(2, 4\)\]",
+        ),
+    ],
+)
+def test_coco_files_of_another_kind_are_named(tmp_path: Path, content: dict, message: str):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(PoseError, match=message) as caught:
+        Poses.read(tmp_path / "a.json")
+    assert "a.json" in str(caught.value)
+
+
+def test_several_people_of_a_coco_file_are_one_followed_person(tmp_path: Path):
+    frames = [{"id": n, "width": 64, "height": 48} for n in range(2)]
+    small = [10.0, 10.0, 2.0, 14.0, 18.0, 2.0] + [0.0] * 45
+    large = [30.0, 5.0, 2.0, 50.0, 45.0, 2.0] + [0.0] * 45
+    people = [{"image_id": n, "keypoints": points} for n in range(2) for points in (small, large)]
+    (tmp_path / "a.json").write_text(json.dumps({"images": frames, "annotations": people}))
+    assert Poses.read(tmp_path / "a.json").keypoints[:, 0].tolist() == [[30, 5], [30, 5]]

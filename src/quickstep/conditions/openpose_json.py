@@ -8,14 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from quickstep.conditions.coco_json import coco_people, is_coco
 from quickstep.conditions.order import (
     COCO_OF_BODY_25,
     COCO_OF_JOINT,
     FACE,
     LEFT_HAND,
+    LEFT_HIP,
+    LEFT_SHOULDER,
     NUM_KEYPOINTS,
     RIGHT_HAND,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
 )
+
+_BETWEEN = {1: (LEFT_SHOULDER, RIGHT_SHOULDER), 8: (LEFT_HIP, RIGHT_HIP)}
+"""OpenPose's neck and middle of the hips: between which of COCO's points they lie."""
 
 
 class OpenPoseFrames(NamedTuple):
@@ -33,14 +41,15 @@ def read_openpose(
     size: tuple[int, int] | None = None,
     threshold: float = 0.3,
 ) -> OpenPoseFrames:
-    """Reads OpenPose json: one frame, a list of frames, or a folder with a file per frame.
+    """Reads json: OpenPose's (a frame, a list of them, a folder of files) or COCO-WholeBody's.
 
     Of several people the largest is followed: in each frame, of those at least half as large
     as the largest, the one nearest to where the person was before.
 
     Args:
-        path: a `.json` (one frame's `people`, or a list of such frames), or a folder of them,
-            taken in the order of the numbers in their names.
+        path: a `.json` (one frame's `people`, a list of such frames, or `images` with their
+            `annotations`), or a folder of OpenPose's, taken in the order of the numbers in their
+            names.
         size: (width, height) of the picture. By default `canvas_width` and `canvas_height` of
             the file, else the smallest picture that holds every visible point.
         threshold: points with a smaller score are hidden.
@@ -55,6 +64,8 @@ def read_openpose(
     frames: list[dict[str, Any]] = []
     for file in files:
         content = _json(file)
+        if is_coco(content) and not path.is_dir():
+            return _read_coco(path, content, threshold=threshold)
         for frame in content if isinstance(content, list) else [content]:
             if not isinstance(frame, dict) or not isinstance(frame.get("people"), list):
                 raise ValueError(f"{file}: not an OpenPose json (no list named 'people')")
@@ -67,6 +78,14 @@ def read_openpose(
         raise ValueError(f"{path}: {error}") from error
 
 
+def _read_coco(path: Path, content: dict[str, Any], *, threshold: float) -> OpenPoseFrames:
+    try:
+        people, size = coco_people(content)
+        return _one_person(people, size=size, threshold=threshold)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 def _frame_number(file: Path) -> tuple[list[int], str]:
     return [int(digits) for digits in re.findall(r"\d+", file.stem)], file.name
 
@@ -74,18 +93,25 @@ def _frame_number(file: Path) -> tuple[list[int], str]:
 def _poses_of_frames(
     frames: list[dict[str, Any]], *, size: tuple[int, int] | None, threshold: float
 ) -> OpenPoseFrames:
+    if size is None and frames[0].get("canvas_width") and frames[0].get("canvas_height"):
+        size = int(frames[0]["canvas_width"]), int(frames[0]["canvas_height"])
+    people = [[_person(person) for person in frame["people"]] for frame in frames]
+    return _one_person(people, size=size, threshold=threshold)
+
+
+def _one_person(
+    frames: list[list[np.ndarray]], *, size: tuple[int, int] | None, threshold: float
+) -> OpenPoseFrames:
+    """Follows one person through everybody's points."""
     triples = np.zeros((len(frames), NUM_KEYPOINTS, 3), dtype=np.float64)
     centre: np.ndarray | None = None
-    for index, frame in enumerate(frames):
-        people = [_person(person) for person in frame["people"]]
+    for index, people in enumerate(frames):
         person = _followed([one for one in people if (one[:, 2] > 0).any()], centre)
         if person is not None:
             triples[index] = person
             centre = person[person[:, 2] > 0, :2].mean(axis=0)
     if centre is None:
         raise ValueError(f"no person in any of its {len(frames)} frames")
-    if size is None and frames[0].get("canvas_width") and frames[0].get("canvas_height"):
-        size = int(frames[0]["canvas_width"]), int(frames[0]["canvas_height"])
     seen = triples[triples[..., 2] > 0]
     if size is not None and np.abs(seen[:, :2]).max() <= 1.0:
         triples[..., :2] *= size
@@ -94,6 +120,43 @@ def _poses_of_frames(
         size = max(int(width), 1), max(int(height), 1)
     scores = triples[..., 2].clip(0.0, 1.0)
     return OpenPoseFrames(triples[..., :2], scores, scores >= threshold, size)
+
+
+def openpose_content(
+    keypoints: Float[np.ndarray, "f 133 2"],
+    scores: Float[np.ndarray, "f 133"],
+    visible: Bool[np.ndarray, "f 133"],
+    size: tuple[int, int],
+) -> list[dict[str, Any]]:
+    """OpenPose's json of one person: a frame each, its 25 joints, 68 face points and two hands.
+
+    Hidden points are zeros, as OpenPose writes them. Neck and middle of the hips lie between the
+    shoulders and the hips and are hidden with either of them.
+    """
+    marks = np.where(visible, scores, 0.0)
+    points = np.where(visible[..., None], keypoints, 0.0)
+    triples = np.concatenate([points, marks[..., None]], axis=2).astype(np.float64)
+    body = np.zeros((len(keypoints), len(COCO_OF_BODY_25), 3))
+    for joint, coco in enumerate(COCO_OF_BODY_25):
+        pair = [coco, coco] if coco >= 0 else list(_BETWEEN[joint])
+        both = (triples[:, pair, 2] > 0).all(axis=1)
+        body[both, joint] = triples[both][:, pair].mean(axis=1)
+    fields = {
+        "pose_keypoints_2d": body,
+        "face_keypoints_2d": triples[:, FACE],
+        "hand_left_keypoints_2d": triples[:, LEFT_HAND],
+        "hand_right_keypoints_2d": triples[:, RIGHT_HAND],
+    }
+    return [
+        {
+            "people": [
+                {name: part[frame].reshape(-1).round(3).tolist() for name, part in fields.items()}
+            ],
+            "canvas_width": size[0],
+            "canvas_height": size[1],
+        }
+        for frame in range(len(keypoints))
+    ]
 
 
 def _person(person: dict[str, Any]) -> Float[np.ndarray, "133 3"]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
@@ -13,6 +14,7 @@ from quickstep.conditions.candidates import (
     limb_support,
 )
 from quickstep.conditions.colours import Layers
+from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.openpose import OpenPoses
 from quickstep.conditions.order import (
     COCO_OF_JOINT,
@@ -27,6 +29,7 @@ from quickstep.conditions.reading_hands import SCORE as HAND_SCORE
 from quickstep.conditions.reading_hands import read_hands
 from quickstep.conditions.reading_head import with_hidden_head
 from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.conditions.smoothing import fill_gaps
 
 NUM_JOINTS = 20
 
@@ -39,6 +42,7 @@ _BLACK_COST = 1.5
 _HEAD_BLACK_COST = 0.3  # nose and eyes under a face are known roughly
 _HEAD_LIMBS = range(13, 17)
 _NUM_PROBES = 5
+_COVER = 9
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,27 @@ def _depths() -> dict[int, int]:
 _DEPTH = _depths()
 
 
+def shows_skeletons(pictures: list[UInt8[np.ndarray, "H W 3"]]) -> bool:
+    """Whether pictures are skeletons on black rather than footage.
+
+    They are when most of each is black, joints in the known colours form skeletons, and these,
+    drawn again, cover most of what is not black. A person before a black wall is no skeleton.
+    """
+    try:
+        poses = read_skeletons(pictures, fps=1.0)
+    except PoseError:
+        return False
+    again = draw_skeletons(poses, style="dwpose") > 0
+    covered = total = 0
+    for picture, drawn in zip(pictures, again, strict=True):
+        shown = ~Layers.of(picture).black
+        reach = np.ones((_COVER, _COVER), np.uint8)
+        near = cv2.dilate(drawn.any(axis=2).astype(np.uint8), reach) > 0
+        covered += int((shown & near).sum())
+        total += int(shown.sum())
+    return covered > 0.5 * total
+
+
 def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float | int) -> Poses:
     """Finds the keypoints in pictures of a skeleton on black, DWPose's or UniAnimate's.
 
@@ -222,21 +247,6 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
     hands = np.stack([one.hands for one in readings])
     found = np.stack([one.hands_found for one in readings])
     return _assembled(body, scores, hands, found, size=(width, height), fps=fps)
-
-
-def fill_gaps(
-    places: Float[np.ndarray, "f j 2"], scores: Float[np.ndarray, "f j"], *, max_gap: int
-) -> None:
-    """Interpolates, in place, joints that are missing for at most `max_gap` frames."""
-    for joint in range(places.shape[1]):
-        known = np.flatnonzero(scores[:, joint] > 0)
-        for first, last in zip(known[:-1], known[1:], strict=True):
-            gap = last - first - 1
-            if 0 < gap <= max_gap:
-                share = np.arange(1, gap + 1)[:, None] / (gap + 1)
-                between = places[first, joint] * (1 - share) + places[last, joint] * share
-                places[first + 1 : last, joint] = between
-                scores[first + 1 : last, joint] = 0.1
 
 
 def _assembled(

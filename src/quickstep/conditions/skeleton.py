@@ -1,14 +1,17 @@
 """A person's keypoints over time: the one form every part of quickstep exchanges poses in."""
 
+import json
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from quickstep.conditions.coco_json import coco_content
 from quickstep.conditions.files import written_beside
-from quickstep.conditions.openpose_json import read_openpose
+from quickstep.conditions.openpose_json import openpose_content, read_openpose
 from quickstep.conditions.order import (
     LEFT_HIP,
     LEFT_SHOULDER,
@@ -16,6 +19,12 @@ from quickstep.conditions.order import (
     RIGHT_HIP,
     RIGHT_SHOULDER,
 )
+
+POSE_SUFFIXES = (".npz", ".json")
+"""Kinds of files that poses are written to and read from."""
+
+Layout = Literal["openpose", "coco"]
+"""How a json of poses is laid out."""
 
 
 class PoseError(ValueError):
@@ -34,6 +43,8 @@ class Poses:
             have coordinates too (0 where nothing is known), which mean nothing.
         size: (width, height) of the picture the pixels refer to.
         fps: frames per second, a float.
+        origin: JSON that says what found the keypoints (a detector and the sha256 of its
+            files); empty where that is not known.
 
     Raises:
         PoseError: shapes disagree, there is no frame, a number is not finite, or `size` or
@@ -50,6 +61,7 @@ class Poses:
     visible: np.ndarray
     size: tuple[int, int]
     fps: float | int
+    origin: str = ""
 
     def __post_init__(self) -> None:
         """Brings the arrays to their types and checks them."""
@@ -77,7 +89,7 @@ class Poses:
 
     @classmethod
     def read(cls, path: str | Path, *, fps: float | int = 30.0) -> "Poses":
-        """Reads a `.npz` written by `write`, an OpenPose `.json`, or a folder of such jsons.
+        """Reads a `.npz`, an OpenPose or COCO-WholeBody `.json`, or a folder of OpenPose jsons.
 
         Args:
             path: the file or folder.
@@ -96,25 +108,37 @@ class Poses:
             raise PoseError(f"{path}: poses are read from .npz, .json or a folder of .json files")
         return _read_npz(path)
 
-    def write(self, path: str | Path) -> None:
-        """Writes the `.npz` that `read` gives back, whole or not at all.
+    def write(self, path: str | Path, *, layout: Layout = "openpose") -> None:
+        """Writes a file that `read` gives back, whole or not at all.
+
+        Args:
+            path: `.npz`, which keeps everything, or `.json`, which keeps neither the frame rate
+                nor hidden points.
+            layout: of a `.json`: OpenPose's, a list of frames, or COCO-WholeBody's annotations.
 
         Raises:
-            PoseError: `path` does not end in `.npz`.
+            PoseError: `path` does not end in `.npz` or `.json`.
             OSError: the folder is missing or cannot be written to.
         """
         path = Path(path)
-        if path.suffix.lower() != ".npz":
-            raise PoseError(f"{path}: poses are written as .npz")
-        with written_beside(path) as beside, beside.open("wb") as file:
-            np.savez_compressed(
-                file,
-                keypoints=self.keypoints,
-                scores=self.scores,
-                visible=self.visible,
-                size=np.asarray(self.size, dtype=np.int64),
-                fps=np.asarray(self.fps, dtype=np.float64),
-            )
+        if path.suffix.lower() not in POSE_SUFFIXES:
+            raise PoseError(f"{path}: poses are written as .npz or .json")
+        with written_beside(path) as beside:
+            if path.suffix.lower() == ".json":
+                content = coco_content if layout == "coco" else openpose_content
+                written = content(self.keypoints, self.scores, self.visible, self.size)
+                beside.write_text(json.dumps(written), encoding="utf-8")
+                return
+            with beside.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    keypoints=self.keypoints,
+                    scores=self.scores,
+                    visible=self.visible,
+                    size=np.asarray(self.size, dtype=np.int64),
+                    fps=np.asarray(self.fps, dtype=np.float64),
+                    origin=np.asarray(self.origin),
+                )
 
     @property
     def num_frames(self) -> int:
@@ -211,6 +235,7 @@ def _read_npz(path: Path) -> Poses:
             visible=fields["visible"],
             size=(width, height),
             fps=float(fields["fps"]),
+            origin=str(fields.get("origin", "")),
         )
     except (ValueError, TypeError) as error:
         raise PoseError(f"{path}: {error}") from error
