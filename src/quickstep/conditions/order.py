@@ -47,3 +47,17 @@ HAND_EDGES = tuple(
     for step in range(4)
 )
 """The 20 bones of a hand: five fingers of four, each beginning at the wrist (point 0)."""
+
+MIRRORED = (
+    *(0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 20, 21, 22, 17, 18, 19),
+    *(23 + 16 - point for point in range(17)),
+    *(23 + 43 - point for point in range(17, 27)),
+    *range(23 + 27, 23 + 31),
+    *(23 + 66 - point for point in range(31, 36)),
+    *(23 + point for point in (45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40)),
+    *(23 + point for point in (54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55)),
+    *(23 + point for point in (64, 63, 62, 61, 60, 67, 66, 65)),
+    *range(112, 133),
+    *range(91, 112),
+)
+"""Which of the 133 points each of them becomes in a mirror: left and right change places."""

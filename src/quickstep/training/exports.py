@@ -15,7 +15,9 @@ from quickstep.methods.features import FeatureTasks
 from quickstep.networks.autoencoder import posterior, shift_and_scale
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Settings, save_model
+from quickstep.networks.pose_detector import PoseDetector
 from quickstep.training.feature_runs import export_features
+from quickstep.training.pose_runs import export_detector
 
 
 def export_run(
@@ -24,7 +26,7 @@ def export_run(
     network: nn.Module,
     parts: Mapping[str, nn.Module],
     settings: Settings | None,
-    pictures: PreparedSet,
+    pictures: PreparedSet | None,
     name: str,
 ) -> Path:
     """Writes what was trained: a whole model, or an encoder as a part of one.
@@ -42,6 +44,9 @@ def export_run(
     if settings is not None:
         everything = {**network_parts(network), **parts}
         return save_model(path, parts=everything, settings=settings, card=_card(name, settings))
+    if isinstance(network, PoseDetector):
+        return export_detector(path, network)
+    assert pictures is not None
     if isinstance(network, FeatureTasks):
         return export_features(path, network, dances=pictures)
     if isinstance(network, AutoencoderKL):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from quickstep.data.feature_batches import PeopleData
 from quickstep.data.folder_sets import FolderData
+from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
 from quickstep.diffusion.sampling import Sampler
 from quickstep.methods.consistency import ConsistencyConfig
@@ -14,6 +15,7 @@ from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.features import FeatureConfig
 from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.phases import Learns
+from quickstep.methods.pose_learning import PoseLearningConfig
 from quickstep.methods.reconstruction import ReconstructionConfig
 from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.champ import ChampShape
@@ -337,6 +339,29 @@ class FeatureRecipe:
     train: TrainConfig
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoseRecipe:
+    """Learns to find people and their keypoints, with the interface of DWPose's networks.
+
+    Attributes:
+        data: the pictures.
+        finder_widths: channels of the levels of the network that finds people.
+        reader_widths: channels of the levels of the network that reads keypoints.
+        crops: people a batch for the keypoints.
+        scenes: scenes a batch for the boxes.
+        method: the terms' weights.
+        train: the loop.
+    """
+
+    data: PoseData
+    finder_widths: tuple[int, ...] = (24, 48, 64, 96)
+    reader_widths: tuple[int, ...] = (24, 48, 96, 160)
+    crops: int = 10
+    scenes: int = 12
+    method: PoseLearningConfig = PoseLearningConfig()
+    train: TrainConfig
+
+
 DistillationRecipe = StudentRecipe | PeRFlowRecipe
 """What `quickstep distill` runs."""
 
@@ -347,5 +372,6 @@ Recipe = (
     | ChampRecipe
     | DistillationRecipe
     | FeatureRecipe
+    | PoseRecipe
 )
 """What `quickstep train` and `quickstep distill` run."""

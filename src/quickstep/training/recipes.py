@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from quickstep.data.feature_batches import PeopleData
+from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.denoising import DenoisingConfig
@@ -28,6 +29,7 @@ from quickstep.training.recipe_kinds import (
     FeatureRecipe,
     ImageEncoderRecipe,
     PeRFlowRecipe,
+    PoseRecipe,
     Recipe,
     StudentRecipe,
     TeacherRecipe,
@@ -321,10 +323,27 @@ _FEATURES = FeatureRecipe(
     ),
 )
 
+_POSES = PoseRecipe(
+    data=PoseData(num_clips=5000),
+    train=TrainConfig(
+        num_steps=2400,
+        learning_rate=1.5e-3,
+        warmup_steps=30,
+        decay_fraction=0.4,
+        weight_decay=0.05,
+        ema_decay=0.99,
+        precision="bf16",
+        channels_last=True,
+        prefetch=2,
+        preview_every=400,
+    ),
+)
+
 RECIPES: dict[str, Recipe] = {
     **_recipes("dancer", _DANCER),
     **_recipes("lab", _LAB),
     "features_dancer": _FEATURES,
+    "pose_dancer": _POSES,
     **FULL_SIZE,
 }
 """All recipes by name."""

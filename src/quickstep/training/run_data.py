@@ -14,12 +14,14 @@ from quickstep.data.dancer.seeds import VALIDATION_START
 from quickstep.data.faces import PreparedFaces, encode_faces, prepare_faces
 from quickstep.data.folder_sets import FolderData, prepare_folders
 from quickstep.data.pose_maps import prepare_pose_maps
+from quickstep.data.pose_sets import PoseData, PoseSet, prepare_poses
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
 from quickstep.networks.faces import FaceInput
 from quickstep.training.exports import encoders_digest
 from quickstep.training.ranks import Ranks
 
-NUM_UNSEEN = 64
+UNSEEN = {"num_clips": 64, "first_seed": VALIDATION_START}
+"""What to change of procedural data to get a few persons that training never sees."""
 
 
 class RunData:
@@ -46,6 +48,16 @@ class RunData:
             if isinstance(data, FolderData):
                 return prepare_folders(folder, data, report=self.report)
             return prepare_dancer(folder, data, device=self.device, report=self.report)
+
+        self.ranks.on_first(prepare)
+        return prepare()
+
+    def posed(self, data: PoseData) -> PoseSet:
+        """The pictures of ``data``, rendered, with their keypoints."""
+        folder = self.home / "data" / f"poses-{digest(data)}"
+
+        def prepare() -> PoseSet:
+            return prepare_poses(folder, data, device=self.device, report=self.report)
 
         self.ranks.on_first(prepare)
         return prepare()
@@ -118,5 +130,5 @@ def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None
 def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None:
     """A few clips of persons that training never sees; None where none are known."""
     if isinstance(data, DancerData):
-        return replace(data, num_clips=NUM_UNSEEN, first_seed=VALIDATION_START)
+        return replace(data, **UNSEEN)
     return replace(data, folder=data.unseen, unseen="") if data.unseen else None

@@ -9,6 +9,7 @@ Everything lives under one folder (``runs`` unless told otherwise)::
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,19 +29,16 @@ from quickstep.methods.contrast import Contrast
 from quickstep.methods.denoising import Denoising
 from quickstep.methods.protocol import Batches, Method
 from quickstep.methods.reconstruction import Reconstruction
-from quickstep.networks.adapters import Adapted
 from quickstep.networks.autoencoder import small_autoencoder
-from quickstep.networks.champ import DenoisingUNet
 from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import ModelError, Settings, find_model, load_model
 from quickstep.networks.heads import without_head
-from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.networks.unianimate.extension import OPTIONAL, extended
 from quickstep.teachers.families import conditions_of
 from quickstep.training.checkpoint import load_weights
 from quickstep.training.exports import export_run
 from quickstep.training.feature_runs import feature_learning
+from quickstep.training.pose_runs import pose_learning, preview_poses
 from quickstep.training.previews import preview_clips, preview_pictures
 from quickstep.training.ranks import Ranks
 from quickstep.training.recipe_kinds import (
@@ -50,12 +48,14 @@ from quickstep.training.recipe_kinds import (
     FeatureRecipe,
     ImageEncoderRecipe,
     PeRFlowRecipe,
+    PoseRecipe,
     Recipe,
     StudentRecipe,
     TeacherRecipe,
 )
 from quickstep.training.recipes import find_recipe
-from quickstep.training.run_data import RunData, unseen_data
+from quickstep.training.run_data import UNSEEN, RunData, unseen_data
+from quickstep.training.starting import started_network
 from quickstep.training.student_faces import face_input
 from quickstep.training.student_previews import StudentPreview
 from quickstep.training.student_runs import (
@@ -183,6 +183,8 @@ class _Run:
                 return self._student(self.recipe)
             case FeatureRecipe():
                 return self._features(self.recipe)
+            case PoseRecipe():
+                return self._poses(self.recipe)
 
     def export(self) -> Path:
         """Writes the averaged weights of the latest checkpoint as a model (or a part of one)."""
@@ -199,7 +201,8 @@ class _Run:
                 name=self.name,
             )
 
-        pictures = self.data.rendered(self.recipe.data)
+        posed = isinstance(self.recipe, PoseRecipe)
+        pictures = None if posed else self.data.rendered(self.recipe.data)
         self.ranks.on_first(write)
         return path
 
@@ -311,6 +314,15 @@ class _Run:
         self.network = method.trainable
         return method, batches, None
 
+    def _poses(self, recipe: PoseRecipe) -> tuple[Method, Batches, Any]:
+        method, batches = pose_learning(
+            recipe, poses=self.data.posed(recipe.data), init=self.init, device=self.device
+        )
+        self.network = method.trainable
+        unseen = self.data.posed(replace(recipe.data, **UNSEEN))
+        preview = partial(preview_poses, self.folder, networks=method.detector, unseen=unseen)
+        return method, batches, preview
+
     def _clip_preview(self, network: nn.Module, recipe: TeacherRecipe | ChampRecipe) -> Any:
         assert self.settings is not None
         unseen = unseen_data(recipe.data)
@@ -376,23 +388,4 @@ class _Run:
     def _started(self, network: Network, *, part: str, start: Path | None = None) -> Network:
         """The network with the weights of ``init``, else of ``start``, when there is one."""
         init = self.init or start
-        if init is None:
-            return network
-        if isinstance(network, Adapted):
-            raise ValueError(f"--init {init}: an adapter starts from its teacher alone")
-        folder = Path(init)
-        if (folder / part).is_dir() and not (folder / "quickstep.json").is_file():
-            source: nn.Module = type(network).from_pretrained(folder / part)  # type: ignore[attr-defined]
-        else:
-            model = load_model(init)
-            source = model.network if part == "unet" else getattr(model, part)
-            if isinstance(network, DenoisingUNet):
-                source = network_parts(source)["unet"]
-        if isinstance(network, UniAnimateUNet):
-            config: Any = network.config
-            source = extended(source, **{name: config[name] for name in OPTIONAL})  # type: ignore[arg-type]
-        try:
-            network.load_state_dict(source.state_dict())
-        except RuntimeError as error:
-            raise ValueError(f"{init} is of another shape: {error}") from error
-        return network
+        return network if init is None else started_network(network, part=part, init=init)

@@ -60,7 +60,7 @@ class DancerFeatures(ModelMixin, ConfigMixin):
         self.face = nn.Linear(2 * sum(widths), face_width)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                _start_even(module)
+                start_even(module)
         for module in self.modules():
             if isinstance(module, Refine):
                 nn.init.zeros_(module.after.weight)
@@ -235,7 +235,7 @@ class OverTime(nn.Module):
         return lines.movedim(1, 2).flatten(0, 1).unflatten(-1, size)
 
 
-def _start_even(convolution: nn.Conv2d) -> None:
+def start_even(convolution: nn.Conv2d) -> None:
     """First weights that keep the size of a signal behind SiLU, which has no norm to restore it.
 
     The mean square of SiLU of a standard normal number is .355, so the gain is 1.68.

@@ -1,0 +1,46 @@
+"""Networks that start from the weights of a model or of another run."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from quickstep.networks.adapters import Adapted
+from quickstep.networks.champ import DenoisingUNet
+from quickstep.networks.families import network_parts
+from quickstep.networks.folder import load_model
+from quickstep.networks.unianimate import UniAnimateUNet
+from quickstep.networks.unianimate.extension import OPTIONAL, extended
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def started_network(network: Network, *, part: str, init: str | Path) -> Network:
+    """The network with the weights of a model's part, or of a run's.
+
+    Args:
+        network: whose weights are replaced.
+        part: the part of the folder that they are in, as ``unet`` or ``vae``.
+        init: a model's name or folder, or the folder of a run's exported part.
+
+    Raises:
+        ValueError: the weights are of another shape, or the network is an adapter.
+    """
+    if isinstance(network, Adapted):
+        raise ValueError(f"--init {init}: an adapter starts from its teacher alone")
+    folder = Path(init)
+    if (folder / part).is_dir() and not (folder / "quickstep.json").is_file():
+        source: nn.Module = type(network).from_pretrained(folder / part)  # type: ignore[attr-defined]
+    else:
+        model = load_model(init)
+        source = model.network if part == "unet" else getattr(model, part)
+        if isinstance(network, DenoisingUNet):
+            source = network_parts(source)["unet"]
+    if isinstance(network, UniAnimateUNet):
+        config: Any = network.config
+        source = extended(source, **{name: config[name] for name in OPTIONAL})  # type: ignore[arg-type]
+    try:
+        network.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"{init} is of another shape: {error}") from error
+    return network
