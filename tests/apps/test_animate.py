@@ -178,7 +178,11 @@ MISTAKES = {
     "empty video": (("person.png", "empty.mp4", "-o", "out.mp4"), "empty.mp4"),
     "text named png": (("text.png", "dance.npz", "-o", "out.mp4"), "text.png"),
     "NaN keypoints": (("person.png", "nan.npz", "-o", "out.mp4"), "nan.npz"),
-    "footage": (("person.png", "footage.mp4", "-o", "out.mp4"), "footage.mp4"),
+    "detector": (
+        ("person.png", "footage.mp4", "-o", "out.mp4", "--detector", "teapot"),
+        "unknown detector 'teapot'",
+    ),
+    "person": ((*PAIR, "--person", "tall"), "--person must be largest"),
     "no steps": ((*PAIR, "--steps", "0"), "steps must be between 1 and 1000: got 0"),
     "guidance": ((*PAIR, "--guidance", "0"), "guidance"),
     "output's kind": (("person.png", "dance.npz", "-o", "out.gif"), "out.gif"),

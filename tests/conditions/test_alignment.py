@@ -5,6 +5,7 @@ from quickstep.conditions.alignment import align_poses, fit_to_frame
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.openpose import OpenPoses
 from quickstep.conditions.order import (
+    FACE,
     LEFT_ANKLE,
     LEFT_ELBOW,
     LEFT_HIP,
@@ -102,6 +103,69 @@ def test_hip_is_the_anchor_when_the_reference_shows_no_shoulder(dance: Poses):
     half = Poses(other.keypoints, other.scores, visible, other.size, other.fps)
     aligned = align_poses(dance, half)
     np.testing.assert_allclose(aligned.hip()[0][0], half.hip()[0][0], atol=1e-3)
+
+
+BONES = {
+    "arm": (LEFT_SHOULDER, LEFT_ELBOW),
+    "thigh": (LEFT_HIP, LEFT_KNEE),
+    "shin": (RIGHT_KNEE, RIGHT_ANKLE),
+}
+
+
+def lengths(poses: Poses) -> dict[str, float]:
+    """Median over the frames of some bones' lengths in pixels, and of the torso's."""
+    found = {
+        name: poses.keypoints[:, end] - poses.keypoints[:, start]
+        for name, (start, end) in BONES.items()
+    } | {"torso": poses.neck()[0] - poses.hip()[0]}
+    return {name: float(np.median(np.hypot(*bone.T))) for name, bone in found.items()}
+
+
+def child(dance: Poses) -> Poses:
+    """A smaller body with shorter legs and a head as large as an adult's."""
+    keypoints = dance.keypoints.copy()
+    for hip, knee, ankle, foot in ((11, 13, 15, slice(17, 20)), (12, 14, 16, slice(20, 23))):
+        thigh, shin = (keypoints[:, b] - keypoints[:, a] for a, b in ((hip, knee), (knee, ankle)))
+        keypoints[:, knee] -= 0.2 * thigh
+        keypoints[:, ankle] -= 0.2 * (thigh + shin)
+        keypoints[:, foot] -= 0.2 * (thigh + shin)[:, None]
+    head = np.r_[0:5, FACE]
+    neck = dance.neck()[0][:, None]
+    keypoints[:, head] = neck + 1.25 * (keypoints[:, head] - neck)
+    small = Poses(keypoints, dance.scores, dance.visible, dance.size, dance.fps)
+    return small.moved(scale=0.55, offset=(30.0, 200.0), size=dance.size)
+
+
+@pytest.mark.parametrize("child_drives", [True, False])
+def test_a_child_and_an_adult_dance_for_each_other(dance: Poses, child_drives: bool):
+    driving, body = (child(dance), dance) if child_drives else (dance, child(dance))
+    aligned = lengths(align_poses(driving, body[0]))
+    for name, wanted in lengths(body).items():
+        assert aligned[name] == pytest.approx(wanted, rel=0.03), name
+
+
+def test_a_reference_of_half_a_body_gives_the_same_size_as_the_whole(dance: Poses):
+    visible = dance.visible[:1].copy()
+    visible[:, LEFT_HIP:] = False
+    visible[:, FACE] = True
+    adult = dance[0].moved(scale=1.7, offset=(-60.0, 20.0), size=(900, 500))
+    half = Poses(adult.keypoints, adult.scores, visible, adult.size, adult.fps)
+    aligned, whole = align_poses(child(dance), half), align_poses(child(dance), adult)
+    assert lengths(aligned)["arm"] == pytest.approx(lengths(whole)["arm"], rel=0.05)
+    assert lengths(aligned)["torso"] == pytest.approx(lengths(whole)["torso"], rel=0.1)
+    np.testing.assert_allclose(aligned.neck()[0][0], adult.neck()[0][0], atol=1e-3)
+
+
+def test_a_turned_first_frame_does_no_harm_where_upstreams_does(dance: Poses):
+    keypoints = dance.keypoints.copy()
+    neck = dance.neck()[0][0]
+    keypoints[0, :, 0] = neck[0] - 0.12 * (keypoints[0, :, 0] - neck[0])  # the back, side-on
+    turned = Poses(keypoints, dance.scores, dance.visible, dance.size, dance.fps)
+    aligned = lengths(align_poses(turned, dance[1].scaled_to(dance.size)))
+    for name, wanted in lengths(dance).items():
+        assert aligned[name] == pytest.approx(wanted, rel=0.03), name
+    upstream = align_upstream(OpenPoses.of(turned), OpenPoses.of(dance[1]))
+    assert np.ptp(upstream.body[..., 0]) > 3 * np.ptp(dance.keypoints[:, :17, 0])
 
 
 @pytest.mark.parametrize("size", [(128, 128), (64, 200), (768, 512)])

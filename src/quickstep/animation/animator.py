@@ -21,6 +21,7 @@ from quickstep.animation.telling import Picture, encode_picture, starting_noise,
 from quickstep.animation.windowed import MAX_CACHED, WindowedDenoiser
 from quickstep.animation.windows import Blend, Window, cut_windows
 from quickstep.conditions.skeleton import Poses
+from quickstep.data.footage import DEFAULT_SEARCH, Search
 from quickstep.data.prepared import video_to_pictures
 from quickstep.diffusion.sampling import Sampler, sample
 from quickstep.networks.autoencoder import decode_latents
@@ -232,14 +233,23 @@ class Animator:
         """The sampler and times for this model; what may be asked is `make_plan`'s."""
         return make_plan(self.settings, **asked)
 
-    def driving(self, source: Poses | str | Path) -> Driving | MapDriving:
+    def driving(
+        self,
+        source: Poses | str | Path,
+        search: Search = DEFAULT_SEARCH,
+        *,
+        report: Report | None = None,
+    ) -> Driving | MapDriving:
         """Reads a dance as this model is told it: `read_driving`, of a Champ `read_map_driving`.
+
+        `search` says how poses are looked for in footage.
 
         Raises:
             ValueError: nothing there, or nothing that this model can be told; one line.
         """
         if self.settings.family != "champ":
-            return read_driving(source)
+            told = None if report is None else lambda done, total, stage: report(stage, done, total)
+            return read_driving(source, search, report=told)
         if isinstance(source, Poses):
             raise ValueError("this model is told pose maps, which keypoints alone do not have")
         return read_map_driving(source, names=self._map_names)
@@ -260,7 +270,8 @@ class Animator:
         """Reads, fits and aligns what the animation is made from; see `set_scene`.
 
         The pose in the reference picture of a clip folder is known from there. It is not
-        aligned to when the dance is of the same folder: both are of one person already.
+        aligned to when the dance is of the same folder: both are of one person already. When the
+        dance was found in footage, the picture's pose is looked for in the same way.
         """
         known = isinstance(driving, Driving | MapDriving)
         dance = driving if known else self.driving(driving)
@@ -270,7 +281,7 @@ class Animator:
             names = self._map_names
             return set_map_scene(image, dance, names=names, settings=self.settings)
         if reference_pose == "first" and isinstance(image, str | Path):
-            reference_pose = pose_of_reference(Path(image)) or reference_pose
+            reference_pose = pose_of_reference(Path(image), dance.search) or reference_pose
             align = align and Path(image).parent.resolve() != dance.folder
         scene = set_scene(
             image,

@@ -1,4 +1,4 @@
-"""The dance: read from keypoints, from a skeleton video or its pictures, or from a clip folder."""
+"""The dance: read from keypoints, skeleton pictures or a clip folder, or found in footage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,15 @@ from quickstep.conditions.reading import read_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
 from quickstep.data.body_maps import seen_poses, skeleton_beside
 from quickstep.data.clip import REFERENCE_POSE
+from quickstep.data.footage import (
+    DEFAULT_SEARCH,
+    Search,
+    find_pose,
+    find_poses,
+    is_skeleton_video,
+)
 from quickstep.data.image import read_image
+from quickstep.data.prepared import Report
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -29,6 +37,7 @@ class Driving:
         truth: for a clip folder, the video of what really happened.
         folder: the clip folder it is from, resolved, or None.
         body: the body whose skeleton the poses are, for a body mesh.
+        search: how the poses were found when it is footage, else None.
     """
 
     poses: Poses
@@ -36,16 +45,27 @@ class Driving:
     truth: Path | None = None
     folder: Path | None = None
     body: BodyMesh | None = None
+    search: Search | None = None
 
 
-def read_driving(source: Poses | str | Path) -> Driving:
+def read_driving(
+    source: Poses | str | Path,
+    search: Search | None = DEFAULT_SEARCH,
+    *,
+    report: Report | None = None,
+) -> Driving:
     """Reads a dance of any form.
 
+    A video is one of skeletons when it shows them on black and they, drawn again, cover what is
+    not black (`quickstep.conditions.reading.shows_skeletons`); any other video is footage.
+
     Args:
-        source: poses; a ``.npz`` of keypoints or an OpenPose ``.json``; a ``.npz`` of a body
-            mesh with joints (or beside a clip folder's skeletons); a skeleton video or a
-            folder of skeleton pictures (DWPose or UniAnimate colours on black); a folder of
-            OpenPose jsons; a clip folder written by ``quickstep dancer``.
+        source: poses; a ``.npz`` of keypoints, an OpenPose or COCO-WholeBody ``.json``; a ``.npz``
+            of a body mesh with joints (or beside a clip folder's skeletons); a skeleton video or a
+            folder of skeleton pictures (DWPose or UniAnimate colours on black); footage of a
+            person; a folder of OpenPose jsons; a clip folder of ``quickstep dancer``.
+        search: how poses are looked for in footage; None refuses footage.
+        report: told how much footage is done.
 
     Raises:
         ValueError: nothing there, or nothing that can be read as a dance, in one line.
@@ -62,12 +82,17 @@ def read_driving(source: Poses | str | Path) -> Driving:
     if path.suffix.lower() in (".npz", ".json"):
         return Driving(poses=Poses.read(path))
     if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _read_video(path, search, report)
+    raise PoseError(f"{path}: a dance is read from .npz, .json, a video such as .mp4, or a folder")
+
+
+def _read_video(path: Path, search: Search | None, report: Report | None) -> Driving:
+    audio = path if video_info(path).has_audio else None
+    if search is None or is_skeleton_video(path):
         video = read_video(path)
-        audio = path if video_info(path).has_audio else None
         return Driving(poses=_skeletons_of(video.frames, float(video.fps), path), audio=audio)
-    raise PoseError(
-        f"{path}: a dance is read from .npz, .json, a skeleton video such as .mp4, or a folder"
-    )
+    poses = find_poses(path, search, report=report).poses
+    return Driving(poses=poses, audio=audio, truth=path, search=search)
 
 
 def _read_body(path: Path) -> Driving:
@@ -111,10 +136,20 @@ def _read_clip(folder: Path) -> Driving:
     )
 
 
-def pose_of_reference(image: Path) -> Poses | None:
-    """The pose in a clip folder's reference picture, or None for any other picture."""
+def pose_of_reference(image: Path, search: Search | None = None) -> Poses | None:
+    """The pose in a reference picture: a clip folder's own, or found as the dance's were.
+
+    Args:
+        image: the picture.
+        search: how the dance's poses were found, if they were.
+
+    Returns:
+        One frame, or None where nothing is known or nobody is found.
+    """
     pose = image.with_name(REFERENCE_POSE)
-    return Poses.read(pose) if image.name == "reference.png" and pose.is_file() else None
+    if image.name == "reference.png" and pose.is_file():
+        return Poses.read(pose)
+    return None if search is None else find_pose(read_image(image), search)
 
 
 def _skeletons_of(frames: UInt8[np.ndarray, "f H W 3"], fps: float, path: Path) -> Poses:

@@ -9,12 +9,15 @@ from tyro.conf import Positional, arg
 
 from quickstep.apps.console import Progress, error_line
 from quickstep.apps.options import (
+    Detector,
     Device,
     Dtype,
     Json,
+    Person,
     check_output,
     chosen_device,
     chosen_dtype,
+    read_person,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +33,13 @@ JOB_FIELDS = {
     "output": str,
     "compare": str,
     "reference_pose": str,
+    "detector": str,
+    "person": str,
     "seed": int,
     "steps": int,
     "guidance": float,
 }
+PATH_FIELDS = ("image", "driving", "output", "compare", "reference_pose")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Job:
     output: Path
     compare: Path | None = None
     reference_pose: Path | None = None
+    detector: str = "dancer"
+    person: str = "largest"
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
@@ -64,6 +72,7 @@ class Job:
         for path in inputs:
             if not path.exists():
                 raise FileNotFoundError(f"{path}: no such file or folder")
+        read_person(self.person)
         check_output(self.output, suffixes=[".mp4"], inputs=inputs)
         if self.compare:
             check_output(self.compare, suffixes=[".mp4"], inputs=[*inputs, self.output])
@@ -88,6 +97,8 @@ def animate(
     blend: BlendName = "smooth",
     reference_pose: Path | None = None,
     align: bool = True,
+    detector: Detector = "dancer",
+    person: Person = "largest",
     compare: Annotated[Path | None, arg(metavar="OUT.mp4")] = None,
     jobs: Annotated[Path | None, arg(metavar="FILE.jsonl")] = None,
     device: Device = "auto",
@@ -98,10 +109,10 @@ def animate(
 
     Args:
         image: picture of a person, any size.
-        driving: the dance: .npz or OpenPose .json keypoints, a skeleton video, a folder of
-            skeleton pictures, a clip folder of "quickstep dancer", or a body mesh (.npz). For a
-            Champ: a folder of depth, normal, semantic_map, dwpose and mask, a clip folder or a
-            body mesh.
+        driving: the dance: keypoints (.npz, OpenPose or COCO-WholeBody .json), a skeleton video,
+            footage of a person, a folder of skeleton pictures, a clip folder of "quickstep
+            dancer", or a body mesh (.npz). For a Champ: a folder of depth, normal, semantic_map,
+            dwpose and mask, a clip folder or a body mesh.
         output: the mp4 to write.
         model: a built-in model, a model folder, or a hub id.
         steps: denoising steps; the model's best unless given.
@@ -116,9 +127,11 @@ def animate(
         blend: of overlapping windows: smooth, or the plain mean as in UniAnimate.
         reference_pose: keypoints of the person in the picture, .npz or .json.
         align: fit the dance to the body of a known reference pose.
+        detector: what finds poses in footage.
+        person: who of several people dances.
         compare: a second mp4: reference, skeleton, result and, for a clip folder, truth.
         jobs: many jobs with one load: a JSON object per line with image, driving, output and,
-            as wanted, compare, reference_pose, seed, steps, guidance.
+            as wanted, compare, reference_pose, detector, person, seed, steps, guidance.
         device: where to run; "auto" takes the accelerator if there is one.
         dtype: number type of the network.
         json: print a JSON summary on stdout.
@@ -135,6 +148,8 @@ def animate(
         "first_frame": first_frame,
         "blend": blend,
         "align": align,
+        "detector": detector,
+        "person": person,
     }
     if jobs is not None:
         if any(value is not None for value in (image, driving, output, compare, reference_pose)):
@@ -187,7 +202,7 @@ def _read_job(line: str, common: dict[str, Any]) -> Job:
     missing = [name for name in ("image", "driving", "output") if name not in fields]
     if missing:
         raise ValueError(f"a job needs {missing[0]!r}")
-    paths = {name: Path(value) for name, value in fields.items() if JOB_FIELDS[name] is str}
+    paths = {name: Path(value) for name, value in fields.items() if name in PATH_FIELDS}
     return Job(**{**common, **fields, **paths})
 
 

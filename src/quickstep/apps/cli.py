@@ -17,11 +17,13 @@ from quickstep.apps.export import export
 from quickstep.apps.import_checkpoints import import_unianimate
 from quickstep.apps.learning import distill, train
 from quickstep.apps.maps import maps
+from quickstep.apps.poses import poses
 from quickstep.apps.reproduce import reproduce
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "animate": animate,
     "demo": demo,
+    "poses": poses,
     "dancer": dancer,
     "maps": maps,
     "train": train,

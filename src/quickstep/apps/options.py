@@ -1,5 +1,6 @@
 """Options that read the same in every command, and the checks made before any work is done."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,9 @@ import tyro
 
 if TYPE_CHECKING:
     import torch
+
+    from quickstep.conditions.detection.tracking import Choice
+    from quickstep.data.footage import Search
 
 Device: TypeAlias = Annotated[
     str, tyro.conf.arg(help="where to run; 'auto' takes the accelerator if there is one")
@@ -21,6 +25,60 @@ Dtype: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool, tyro.conf.arg(help="print one JSON object on stdout when done", name="json")
 ]
+Detector: TypeAlias = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="NAME",
+        help="what finds poses in footage: 'dancer' (built in, knows procedural dancers only), "
+        "'dwpose' (two files of yours), a folder or hub id, or FINDER.onnx,READER.onnx",
+    ),
+]
+Person: TypeAlias = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="WHO",
+        help="who of several people: 'largest', a number from the left from 0, a point X,Y or a "
+        "box X0,Y0,X1,Y1 in pixels of the first frame that shows people",
+    ),
+]
+
+
+def read_person(text: str) -> "Choice":
+    """Who is followed, from an option's text.
+
+    Raises:
+        ValueError: it is none of the forms.
+
+    Example:
+        >>> read_person("largest"), read_person("1"), read_person("30,40.5")
+        ('largest', 1, (30.0, 40.5))
+    """
+    if text == "largest":
+        return "largest"
+    words = text.split(",")
+    try:
+        if len(words) == 1 and int(text) >= 0:
+            return int(text)
+        numbers = tuple(float(word) for word in words)
+    except ValueError:
+        numbers = ()
+    if len(numbers) in (2, 4) and all(map(math.isfinite, numbers)):
+        return numbers  # type: ignore[return-value]
+    raise ValueError(f"--person must be largest, a number from 0, X,Y or X0,Y0,X1,Y1: got {text!r}")
+
+
+def search_of(detector: str, person: str, *, device: str, **options: float) -> "Search":
+    """How poses are found in footage, from options; a GPU is used where onnxruntime has one."""
+    from quickstep.conditions.detection.sessions import usable_device
+    from quickstep.data.footage import Search
+
+    return Search(
+        detector=detector,
+        person=read_person(person),
+        device=usable_device(device),
+        threads=int(os.environ.get("OMP_NUM_THREADS", "0") or 0),
+        **options,
+    )
 
 
 def chosen_device(name: str) -> "torch.device":

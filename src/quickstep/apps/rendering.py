@@ -9,9 +9,12 @@ import numpy as np
 import torch
 
 from quickstep.animation.animator import Animator, Latents
+from quickstep.animation.driving import Driving
 from quickstep.animation.scene import MapScene, Scene
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.apps.console import Progress
+from quickstep.apps.options import search_of
+from quickstep.conditions.preflight import check_poses
 from quickstep.data.sheet import compare_frames
 from quickstep.data.video import iterate_video, write_video
 
@@ -38,7 +41,10 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
         blend=job.blend,
     )
     with watch("conditions"):
-        dance = animator.driving(job.driving)
+        search = search_of(job.detector, job.person, device=animator.device.type)
+        dance = animator.driving(job.driving, search, report=progress)
+        if isinstance(dance, Driving) and dance.search is not None:
+            _tell_doubts(dance, progress)
         scene = animator.scene(
             job.image, dance, reference_pose=job.reference_pose or "first", align=job.align
         )
@@ -80,6 +86,13 @@ def render_job(animator: Animator, job: "Job", *, progress: Progress) -> dict[st
         "face_found": animator.face_found(scene),
         "timings": {**timings, "total": sum(timings.values())},
     }
+
+
+def _tell_doubts(dance: Driving, progress: Progress) -> None:
+    """Says what of the poses found in footage may spoil the video."""
+    for finding in check_poses(dance.poses):
+        if finding.name in ("person", "gaps", "certainty") and not finding.good:
+            progress.say(f"quickstep: note: {finding.name}: {finding.seen}; {finding.advice}")
 
 
 def tags(animator: Animator, job: "Job", *, num_steps: int) -> dict[str, str]:

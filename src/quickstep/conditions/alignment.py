@@ -96,6 +96,30 @@ def align_poses(dance: Poses, reference: Poses) -> Poses:
     return replace(dance, keypoints=keypoints.astype(np.float32), size=reference.size)
 
 
+def nearest_moments(dance: Poses, reference: Poses) -> list[int]:
+    """Frames of a dance whose pose, moved and scaled at best, is nearest to the reference's.
+
+    The best comes first. Without two joints visible in both there is none.
+    """
+    points, _, visible = _with_middles(dance)
+    target, _, target_visible = _with_middles(reference[0])
+    misfits = _misfits(points, visible, target[0], target_visible[0])
+    return sorted(_near(misfits), key=misfits.__getitem__)
+
+
+def body_scale(dance: Poses, reference: Poses) -> float | None:
+    """Size of the reference's body in sizes of the dancer's, each in the picture's own pixels.
+
+    It is the scale that `align_poses` applies; None without two joints visible in both.
+    """
+    points, _, visible = _with_middles(dance)
+    target, _, target_visible = _with_middles(reference[0])
+    moments = _nearest_moments(points, visible, target[0], target_visible[0])
+    if not moments:
+        return None
+    return _scale(points[moments], target[0], visible[moments] & target_visible)
+
+
 def fit_to_frame(poses: Poses, size: tuple[int, int], *, margin: float = 0.03) -> Poses:
     """Places poses in a frame of another aspect ratio, in proportion, the person kept whole.
 
@@ -148,6 +172,16 @@ def _nearest_moments(
     target_visible: Bool[np.ndarray, " p"],
 ) -> list[int]:
     """Frames whose visible joints, moved and scaled at best, lie nearest to the reference's."""
+    return sorted(_near(_misfits(points, visible, target, target_visible)))
+
+
+def _misfits(
+    points: Float[np.ndarray, "f p 2"],
+    visible: Bool[np.ndarray, "f p"],
+    target: Float[np.ndarray, "p 2"],
+    target_visible: Bool[np.ndarray, " p"],
+) -> dict[int, float]:
+    """How far each frame's joints lie from the reference's at best, for frames that tell."""
     misfits: dict[int, float] = {}
     for frame in range(len(points)):
         both = [one for one in _MEASURED if visible[frame, one] and target_visible[one]]
@@ -161,12 +195,17 @@ def _nearest_moments(
         rest = there - here * max((here * there).sum() / spread, 0.0)
         share = float((rest**2).sum() / (there**2).sum())
         misfits[frame] = np.sqrt(share) + 1.0 / len(both) ** 2
+    return misfits
+
+
+def _near(misfits: dict[int, float]) -> list[int]:
+    """The frames that fit about as well as the best one, at most nine."""
     if not misfits:
         return []
     best = min(misfits.values())
     near = sorted((one for one in misfits if misfits[one] <= 1.2 * best), key=misfits.__getitem__)
     exact = [one for one in near if misfits[one] <= best + 1e-3]
-    return sorted(exact if best < 0.02 else near[:9])
+    return exact if best < 0.02 else near[:9]
 
 
 def _scale(

@@ -217,7 +217,7 @@ def _read_poses(folder: Path, path: str | None, *, size: tuple[int, int]) -> Pos
     """Poses in the pixels of pictures of `size`; another aspect ratio is left to be refused."""
     if path is None:
         return None
-    poses = read_driving(folder / path).poses
+    poses = read_driving(folder / path, search=None).poses
     return poses.scaled_to(size) if same_aspect(poses.size, size) else poses
 
 

@@ -90,6 +90,15 @@ def load_detector(files: DetectorFiles, *, device: str = "cpu", threads: int = 0
     return Detector(find, read, side=height, crop=(size[1], size[0]), batch=_BATCH)
 
 
+def usable_device(device: str) -> str:
+    """``cuda`` when that is asked for and onnxruntime here can do it, else ``cpu``."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return "cpu"
+    return device if _PROVIDERS.get(device) in onnxruntime.get_available_providers() else "cpu"
+
+
 class _Network:
     """One ONNX file with one picture for input."""
 

@@ -1,0 +1,150 @@
+"""Keypoints of a person in a video: found, followed, filled and calmed; skeleton videos read."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from quickstep.conditions.detection.sessions import load_detector
+from quickstep.conditions.detection.tracking import Choice, follow_person, person_poses
+from quickstep.conditions.reading import shows_skeletons
+from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.conditions.smoothing import filled_poses, smoothed_poses
+from quickstep.data.detectors import find_detector
+from quickstep.data.prepared import Report
+from quickstep.data.video import iterate_video, video_info
+
+_NUM_PROBES, _BETWEEN_PROBES = 5, 12
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the poses of footage are looked for.
+
+    Attributes:
+        detector: a name, folder, hub id or pair of files; see `find_detector`.
+        person: who is followed.
+        threshold: keypoints with a smaller score are hidden.
+        fill: points missing for at most so many seconds are laid in between.
+        smooth: seconds over which places are averaged (a Gaussian's deviation); 0 for none.
+        device: ``cpu`` or ``cuda``.
+        threads: of the CPU; 0 takes all cores.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    detector: str = "dancer"
+    person: Choice = "largest"
+    threshold: float = 0.3
+    fill: float = 0.25
+    smooth: float = 0.0
+    device: str = "cpu"
+    threads: int = 0
+
+    def __post_init__(self):
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must be between 0 and 1: got {self.threshold}")
+        for name in ("fill", "smooth"):
+            if not 0 <= getattr(self, name) < 60:
+                raise ValueError(f"{name} must be from 0 to 60 s: got {getattr(self, name)}")
+
+
+DEFAULT_SEARCH = Search()
+"""The built-in detector, the largest person, gaps of a quarter of a second filled."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What was found in a video.
+
+    Attributes:
+        poses: of the person followed.
+        most_people: people in the frame that shows most.
+    """
+
+    poses: Poses
+    most_people: int
+
+
+def is_skeleton_video(path: str | Path) -> bool:
+    """Whether a video shows skeletons on black, by five frames from its first two seconds.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    frames = islice(iterate_video(path), 0, None, _BETWEEN_PROBES)
+    return shows_skeletons(list(islice(frames, _NUM_PROBES)))
+
+
+def find_poses(
+    path: str | Path, search: Search = DEFAULT_SEARCH, *, report: Report | None = None
+) -> Footage:
+    """The poses of one person in footage, frame by frame; memory does not grow with its frames.
+
+    Args:
+        path: the video.
+        search: how they are looked for.
+        report: told how many frames are done.
+
+    Raises:
+        DetectorError: the detector's files are missing or cannot be run.
+        VideoError: the video cannot be decoded.
+        PoseError: nobody is found, or nobody who fits `search.person`; it names the file.
+    """
+    files = find_detector(search.detector)
+    detector = load_detector(files, device=search.device, threads=search.threads)
+    info = video_info(path)
+    frames = _Counted(iterate_video(path), report, total=info.num_frames)
+    people = list(detector.people(frames, threshold=search.threshold))
+    assert frames.size is not None
+    try:
+        followed = follow_person(people, search.person)
+    except PoseError as error:
+        raise PoseError(f"{path}: {error} by the detector {files.name!r}") from error
+    poses = person_poses(
+        people,
+        followed,
+        size=frames.size,
+        fps=float(info.fps),
+        threshold=search.threshold,
+        origin=files.origin(),
+    )
+    poses = filled_poses(poses, max_gap=round(search.fill * poses.fps))
+    poses = smoothed_poses(poses, spread=search.smooth * poses.fps)
+    return Footage(poses, most_people=max(len(one) for one in people))
+
+
+def find_pose(picture: UInt8[np.ndarray, "H W 3"], search: Search = DEFAULT_SEARCH) -> Poses | None:
+    """The pose of the largest person in a picture, one frame; None when nobody is found."""
+    files = find_detector(search.detector)
+    detector = load_detector(files, device=search.device, threads=search.threads)
+    people = next(detector.people([picture], threshold=search.threshold))
+    if not len(people):
+        return None
+    return person_poses(
+        [people],
+        follow_person([people]),
+        size=(picture.shape[1], picture.shape[0]),
+        fps=1.0,
+        threshold=search.threshold,
+        origin=files.origin(),
+    )
+
+
+class _Counted:
+    """Frames on their way through, counted and reported; knows their size afterwards."""
+
+    def __init__(self, frames: Iterable[np.ndarray], report: Report | None, *, total: int):
+        self.frames, self.report, self.total = frames, report, total
+        self.size: tuple[int, int] | None = None
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for number, frame in enumerate(self.frames, 1):
+            self.size = (frame.shape[1], frame.shape[0])
+            yield frame
+            if self.report:
+                self.report(number, max(self.total, number), "finding poses")
