@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from quickstep.conditions.drawing import draw_skeletons
+from quickstep.conditions.order import BODY
 from quickstep.conditions.skeleton import PoseError
+from quickstep.data.dancer import DancerSeeds, render_clip
+from quickstep.data.dancer_poses import dancer_poses
 from quickstep.data.footage import Search, find_pose, find_poses, is_skeleton_video
 from quickstep.data.video import write_video
 
@@ -101,3 +104,15 @@ def test_skeleton_videos_are_told_from_footage(video: Path, tmp_path: Path):
 def test_searches_that_mean_nothing_are_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         Search(**changes)
+
+
+def test_the_built_in_detector_finds_dancers_that_it_never_saw(tmp_path: Path):
+    clip = render_clip(DancerSeeds.of(1_000_010), num_frames=3, size=128, fps=2.0)
+    write_video(tmp_path / "dance.mp4", clip.rgb.numpy(), fps=2.0)
+    found = find_poses(tmp_path / "dance.mp4", Search(threads=1)).poses
+    truth = dancer_poses(clip)
+    torso = np.hypot(*(truth.neck()[0] - truth.hip()[0]).T)[:, None]
+    seen = (truth.scores == 1.0)[:, BODY]
+    apart = np.hypot(*np.moveaxis(found.keypoints - truth.keypoints, 2, 0))[:, BODY]
+    assert np.median((apart / torso)[seen]) < 0.2
+    assert found.visible[:, BODY].mean() > 0.7
