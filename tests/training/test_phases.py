@@ -120,12 +120,14 @@ def test_phases_hold_the_papers_numbers():
     assert clips.config.cosec == CoSeCConfig(temporal_weight=0.05)
     assert (frames.config.num_segments, frames.config.target_decay) == (1, 0.95)
     assert (frames.learns, clips.learns) == ("all", "temporal")
-    for name, steps in (("cosec-frames_champ", 3000), ("cosec_champ", 2000)):
+    for name, steps, start, length in (
+        ("cosec-frames_champ", 3000, "", 1),
+        ("cosec_champ", 2000, "cosec-frames_champ", 24),
+    ):
         recipe = RECIPES[name]
         assert isinstance(recipe, StudentRecipe)
         assert (recipe.train.num_steps, recipe.train.learning_rate) == (steps, 1e-6)
-    assert RECIPES["cosec_champ"].clips.lengths == (24,)
-    assert RECIPES["cosec_champ"].start == "cosec-frames_champ"
+        assert (recipe.start, recipe.clips.lengths) == (start, (length,))
 
 
 @pytest.mark.parametrize("size", ["dancer", "lab"])

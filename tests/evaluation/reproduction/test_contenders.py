@@ -16,6 +16,7 @@ from quickstep.evaluation.reproduction.cosec import CONS, COSEC
 from quickstep.evaluation.reproduction.dancelcm import DANCELCM
 from quickstep.networks.folder import SETTINGS_FILE
 from quickstep.training.checkpoint import Checkpoint, save_checkpoint
+from quickstep.training.recipe_kinds import StudentRecipe
 
 
 @pytest.fixture
@@ -75,9 +76,10 @@ def test_a_phase_is_trained_once_for_all_that_go_on_from_it(terms, runs):
     assert runs.names == ["cosec-frames_lab", "cosec_lab", "referencelcm_lab"]
     steps = [reached for _, reached in runs.calls]
     assert steps[0] > steps[1]
-    recipe = contender_recipe(COSEC, terms, seed=0)
+    recipe, other = (contender_recipe(COSEC, terms, seed=seed) for seed in (0, 1))
+    assert isinstance(recipe, StudentRecipe) and isinstance(other, StudentRecipe)
     assert (terms.home / recipe.start / "model").is_dir()
-    assert contender_recipe(COSEC, terms, seed=1).start != recipe.start
+    assert other.start != recipe.start
 
 
 def test_the_place_of_runs_does_not_name_them(terms, tmp_path):

@@ -144,7 +144,7 @@ def render_clips(
     if not shows:
         return []
     stage = set_stage(shows, device=place)
-    styles = [style_of(look, each.identity) for each in seeds]
+    styles: list[Style] = [style_of(look, each.identity) for each in seeds]
     pictures = _restyled(_pictures(stage, size=size), styles, size=size)
     maps = _maps(stage, size=size)
     large = None
