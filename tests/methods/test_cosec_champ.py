@@ -10,32 +10,14 @@ from quickstep.methods.consistency import Consistency
 from quickstep.methods.consistency_config import ConsistencyConfig
 from quickstep.methods.cosec import CoSeCConfig
 from quickstep.methods.phases import PHASED
-from quickstep.networks.champ import ChampShape
 from quickstep.networks.heads import WithAuxiliaryHead
 from quickstep.teachers.champ import SharedEncoding
 from quickstep.teachers.protocol import Denoiser
 
-SHAPE = ChampShape(
-    widths=(16, 32),
-    attend=(True, False),
-    layers_per_block=1,
-    num_heads=4,
-    norm_num_groups=4,
-    max_frames=8,
-    map_widths=(8, 16, 16, 16),
-    map_groups=4,
-    unused_layers=False,
-)
-
 
 @pytest.fixture(scope="module")
-def champ():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = SHAPE.build(latent_channels=4, image_width=8)
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-    return network.eval()
+def champ(small_champ):
+    return small_champ()
 
 
 @pytest.fixture
@@ -64,7 +46,7 @@ def grouped_batch(generator, *, frames):
         "pose_maps": maps.repeat_interleave(2, dim=0),
         "motion": torch.ones(4, frames, 4, 4),
         "reference": draw(4, 4, 4, 4),
-        "image": draw(4, 1, 8),
+        "image": draw(4, 1, 16),
         "group": torch.tensor([0, 0, 1, 1]),
     }
 

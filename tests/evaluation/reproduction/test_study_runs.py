@@ -15,6 +15,8 @@ from quickstep.evaluation.reproduction.pages import write_study
 from quickstep.evaluation.reproduction.studies import STUDIES, find_study
 from quickstep.evaluation.reproduction.study import Contender
 from quickstep.evaluation.reproduction.study_runs import best_rate, run_study, swept_rates
+from quickstep.networks.families import network_parts
+from quickstep.networks.folder import load_model, save_model
 from quickstep.training.trainer import DivergenceError
 
 CHANGES = {"data.size": "64", "data.num_clips": "4"}
@@ -190,16 +192,30 @@ def test_what_a_sweep_cannot_choose_by_is_refused_first(terms, calls):
     assert calls == []
 
 
+@pytest.fixture(params=["unianimate", "champ"])
+def any_teacher(request, model_folders, small_champ, tmp_path):
+    """A family, and a tiny teacher of it."""
+    if request.param == "unianimate":
+        return request.param, model_folders / "teacher"
+    encoders = load_model(model_folders / "teacher")
+    parts = {"vae": encoders.vae, "image_encoder": encoders.image_encoder}
+    settings = replace(encoders.settings, family="champ", noise_offset=0.05)
+    parts |= network_parts(small_champ())
+    return request.param, save_model(tmp_path / "champ", parts=parts, settings=settings, card="")
+
+
 @pytest.mark.slow
-def test_a_study_trains_what_is_missing_phase_by_phase(model_folders, tmp_path):
+def test_a_study_trains_what_is_missing_phase_by_phase(any_teacher, tmp_path):
     """Nothing stands in for training here: three short runs, of which two go on from the first."""
     changes = {
         **{"data.size": "64", "data.cell": "8", "data.num_clips": "16"},
         **{"train.precision": "fp32", "train.prefetch": "0", "train.preview_every": "0"},
     }
+    family, teacher = any_teacher
     terms = Terms(
         size="lab",
-        teacher=str(model_folders / "teacher"),
+        family=family,
+        teacher=str(teacher),
         evaluations=12,
         clips=2,
         frames=16,
@@ -211,6 +227,9 @@ def test_a_study_trains_what_is_missing_phase_by_phase(model_folders, tmp_path):
     result = run_study(find_study("cosec-fig5"), terms, seeds=(0,), say=said.append)
     runs = [line.split()[1].partition("_lab")[0] for line in said if line.startswith("training")]
     assert runs == ["cosec-frames", "eta-cons", "cosec"]
+    for name in runs:
+        (model,) = tmp_path.glob(f"{name}_lab-*/model")
+        assert load_model(model).settings.family == family
     assert all(np.isfinite(row.score("flicker").value) for row in result.rows)
     assert result.rows[0].score("psnr").value != result.rows[1].score("psnr").value
     again = run_study(find_study("cosec-fig5"), terms, seeds=(0,), say=said.append)
