@@ -157,6 +157,15 @@ def test_seeds_must_differ(terms, calls):
         run_study(find_study("dancelcm-fig1"), terms, seeds=(0, 0))
 
 
+def test_a_teacher_of_the_other_family_is_refused_first(terms, calls):
+    study = find_study("dancelcm-fig1")
+    with pytest.raises(ValueError, match="family unianimate: set --family unianimate"):
+        run_study(study, replace(terms, family="champ"), seeds=(0,))
+    with pytest.raises(ValueError, match="unknown model 'nobody'"):
+        run_study(study, replace(terms, teacher="nobody"), seeds=(0,))
+    assert calls == []
+
+
 def test_a_rate_at_which_a_student_diverges_is_out(terms, monkeypatch, home):
     def trained(contender, terms, *, seed, rate=None, **options):
         if rate > 2e-4:

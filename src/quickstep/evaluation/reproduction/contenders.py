@@ -10,7 +10,7 @@ from quickstep.config import digest, with_changes
 from quickstep.data.dancer import TEST_START, VALIDATION_START
 from quickstep.data.prepared import DancerData, Report, prepare_dancer
 from quickstep.evaluation.reproduction.study import Contender
-from quickstep.networks.folder import SETTINGS_FILE, load_model
+from quickstep.networks.folder import SETTINGS_FILE, find_model, load_model, read_settings
 from quickstep.training.checkpoint import latest_checkpoint, read_step
 from quickstep.training.config import FREE_ON_RESUME
 from quickstep.training.exports import weights_digest
@@ -77,6 +77,19 @@ class Terms:
     def recipe_name(self, contender: Contender) -> str:
         """The name of a contender's recipe for this teacher and size."""
         return recipe_name(contender.recipe, self.size, family=self.family)
+
+
+def expect_family(terms: Terms) -> None:
+    """Refuses a teacher of the other family, whose recipes have other noise and other parts.
+
+    Raises:
+        ValueError: there is no such teacher, or it is of the other family.
+    """
+    found = read_settings(find_model(terms.teacher_model)).family
+    if found != terms.family:
+        raise ValueError(
+            f"teacher {terms.teacher_model} is of the family {found}: set --family {found}"
+        )
 
 
 def contender_recipe(

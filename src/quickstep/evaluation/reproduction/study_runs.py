@@ -21,6 +21,7 @@ from quickstep.evaluation.reproduction.contenders import (
     Contender,
     Say,
     Terms,
+    expect_family,
     trained,
     unseen_clips,
 )
@@ -99,6 +100,7 @@ def run_study(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be given, and differ: got {list(seeds)}")
     terms = replace(terms, preset=study.preset or terms.preset, judged=study.judged or terms.judged)
+    expect_family(terms)
     rates = rates or {}
     options = {"report": prepare_report, "say": say, "device": device}
     students = {
