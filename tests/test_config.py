@@ -46,6 +46,7 @@ def test_changes_reach_nested_fields():
     [
         ({"inner.rat": "1"}, "inner.rat"),
         ({"inner.rate": "fast"}, "must be a number.*'fast'"),
+        ({"inner.rate": "nan"}, "must be a number.*'nan'"),
         ({"inner.kind": "c"}, "one of a, b.*'c'"),
         ({"on": "yes"}, "true or false.*'yes'"),
         ({"name.first": "1"}, "has no fields"),

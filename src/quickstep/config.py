@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -136,12 +137,18 @@ def _parse_plain(text: str, hint: Any, full: str) -> Any:
         raise ValueError(f"{full} must be true or false: got {text!r}")
     if hint in (int, float):
         try:
-            return hint(text)
+            return _finite(hint(text))
         except ValueError:
             raise ValueError(f"{full} must be a number ({hint.__name__}): got {text!r}") from None
     if hint is str:
         return text
     raise ValueError(f"{full} cannot be set from text")
+
+
+def _finite(number: int | float) -> int | float:
+    if not math.isfinite(number):
+        raise ValueError("neither nan nor inf is a setting")
+    return number
 
 
 def _is_tuple(hint: Any) -> bool:

@@ -117,7 +117,10 @@ def test_boxes_follow_their_pictures():
     ("settings", "message"),
     [
         ({"lengths": (2, 4), "clips": (1,), "shares": (1.0,)}, "2, 1 and 1"),
-        ({"lengths": (9,), "clips": (1,), "shares": (1.0,)}, "at most the set's 8 frames: got 9"),
+        ({"lengths": (9,), "clips": (1,), "shares": (1.0,)}, "at most the data's 8 frames: got 9"),
+        ({"lengths": (2,), "clips": (99,), "shares": (1.0,)}, "the data's 6 clips: got 99"),
+        ({"lengths": (2,), "clips": (0,), "shares": (1.0,)}, "must be at least 1: got"),
+        ({"lengths": (2,), "clips": (1,), "shares": (0.0,)}, "one above 0: got"),
     ],
 )
 def test_mixes_that_do_not_fit_are_refused(prepared, settings, message):

@@ -101,6 +101,12 @@ def test_the_full_size_recipe_distils_real_clips(runs, tmp_path):
     assert student.settings.recipe == "dancelcm_tiktok"
     again = recipe_of_run("dancelcm_tiktok", runs / "dancelcm_tiktok")
     assert isinstance(again.data, FolderData)
+    with pytest.raises(ValueError, match="preview_every must be 0 without data.unseen"):
+        run_recipe(
+            "dancelcm_tiktok",
+            overrides={**changes, "train.preview_every": "1"},
+            run_folder=runs / "unseen",
+        )
     with pytest.raises(ValueError, match="several ranks: launch with torchrun"):
         run_recipe(
             "dancelcm_tiktok",
@@ -141,6 +147,13 @@ def test_the_documented_command_distils_on_sharded_ranks(runs, tmp_path, run_scr
         ({"train.sharding": "fsdp2", "train.preview_every": "0"}, "skip_target must be false"),
         ({"form": "adapter", "train.sharding": "fsdp2"}, "preview_every must be 0"),
         ({"teacher": "nobody"}, "unknown model 'nobody'"),
+        ({"sampler": "edges"}, "steps_allowed: 4 cannot be run: times of sampler 'edges'"),
+        ({"sampler": "lcm"}, "must not be 'lcm' for a student of 2 segments"),
+        ({"sampler": "perflow"}, "must not be 'perflow' for a student that learns no straight"),
+        ({"steps_best": "3"}, r"one of steps_allowed=\(1, 2, 4, 8\): got 3"),
+        ({"steps_allowed": "1,4,60"}, "60 cannot be run: num_steps must be between 1 and 50"),
+        ({"clips.lengths": "2,5"}, "clips.lengths must be at most the data's 4 frames: got 5"),
+        ({"clips.clips": "2,5"}, "clips.clips must be at most the data's 4 clips: got 5"),
     ],
 )
 def test_what_no_distillation_could_follow_is_one_line(runs, tmp_path, changes, message):
@@ -351,7 +364,7 @@ def test_a_told_student_takes_one_step_over_two_segments(runs, form):
     plan = make_plan(model.settings, num_steps=1)
     assert plan.times == (999,)
     assert drawn(model, num_steps=1).isfinite().all()  # warnings are errors
-    with pytest.warns(UserWarning, match="blurs"):
+    with pytest.warns(UserWarning, match="^1 step for a student of 2 segments: .* blurs"):
         drawn(load_model(runs / "dancelcm_lab"), num_steps=1)
     torch.testing.assert_close(
         drawn(model), drawn(load_model(folder, fuse=False)), atol=1e-5, rtol=1e-5

@@ -1,5 +1,6 @@
 """Batches of a prepared set, each a pure function of its number: a resumed run sees the same."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,16 +129,14 @@ class ClipBatches:
     pose_maps: UInt8[np.ndarray, "n g m H W 3"] | None = None
 
     def __post_init__(self):
-        if not len(self.lengths) == len(self.clips) == len(self.shares) > 0:
-            raise ValueError(
-                "lengths, clips and shares must have one entry each per length: got "
-                f"{len(self.lengths)}, {len(self.clips)} and {len(self.shares)}"
-            )
         available = self.prepared.frames.shape[1] - 1
-        if max(self.lengths) > available:
-            raise ValueError(
-                f"lengths must be at most the set's {available} frames: got {max(self.lengths)}"
-            )
+        expect_mix(
+            lengths=self.lengths,
+            clips=self.clips,
+            shares=self.shares,
+            num_frames=available,
+            num_clips=len(self.prepared) * max(self.references, 1),
+        )
         self._expect_references(available)
 
     def _expect_references(self, available: int) -> None:
@@ -238,6 +237,47 @@ class ClipBatches:
             batch["face"] = torch.from_numpy(self.faces.features[rows]).float()
             batch["face_found"] = torch.from_numpy(self.faces.found[rows])
         return batch
+
+
+def expect_mix(
+    *,
+    lengths: Sequence[int],
+    clips: Sequence[int],
+    shares: Sequence[float],
+    num_frames: int,
+    num_clips: int | None = None,
+) -> None:
+    """Refuses batches that cannot be drawn from a set, before the set is made.
+
+    Args:
+        lengths: as of `ClipBatches`.
+        clips: likewise.
+        shares: likewise.
+        num_frames: frames of the set's clips, the reference not counted.
+        num_clips: clips of the set; None where they are not counted yet.
+
+    Raises:
+        ValueError: numbers that do not belong together, or a batch of more than there is.
+    """
+    if not len(lengths) == len(clips) == len(shares) > 0:
+        raise ValueError(
+            "clips.lengths, clips.clips and clips.shares must have one entry each per length: got "
+            f"{len(lengths)}, {len(clips)} and {len(shares)}"
+        )
+    if min(*lengths, *clips) < 1:
+        raise ValueError(
+            f"clips.lengths and clips.clips must be at least 1: got {lengths} and {clips}"
+        )
+    if min(shares) < 0 or not sum(shares) > 0:
+        raise ValueError(f"clips.shares must be 0 or more, and one above 0: got {shares}")
+    for name, found, most, kind in (
+        ("lengths", lengths, num_frames, "frames"),
+        ("clips", clips, num_clips, "clips"),
+    ):
+        if most is not None and max(found) > most:
+            raise ValueError(
+                f"clips.{name} must be at most the data's {most} {kind}: got {max(found)}"
+            )
 
 
 def cropped(

@@ -21,7 +21,9 @@ from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.champ import ChampShape
 from quickstep.networks.champ.network import Stage
 from quickstep.networks.faces import Feature
+from quickstep.training.clip_mix import ClipMix
 from quickstep.training.config import TrainConfig
+from quickstep.training.runnable import expect_runnable
 
 Form = Literal["full", "adapter"]
 """What of a student learns: all its weights, or low-rank matrices beside its teacher's."""
@@ -81,29 +83,6 @@ class ImageEncoderRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipMix:
-    """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
-
-    lengths: tuple[int, ...] = (4, 8, 16)
-    clips: tuple[int, ...] = (4, 2, 1)
-    shares: tuple[float, ...] = (0.5, 0.3, 0.2)
-    any_reference: float = 0.5
-    references: int = 1
-
-    @property
-    def mean_frames(self) -> float:
-        """Frames of a batch on average; each clip's reference, which is looked at, too, is one.
-
-        Example:
-            >>> ClipMix(lengths=(1, 4), clips=(8, 4), shares=(1.0, 1.0)).mean_frames
-            18.0
-        """
-        parts = zip(self.lengths, self.clips, self.shares, strict=True)
-        total = sum(share * clips * (length + 1) for length, clips, share in parts)
-        return total / sum(self.shares)
-
-
-@dataclass(frozen=True, kw_only=True)
 class UniAnimateShape:
     """The widths of a small UniAnimate network; the class is the full-size one."""
 
@@ -148,6 +127,10 @@ class TeacherRecipe:
     method: DenoisingConfig = DenoisingConfig()
     guidance: float = 1.5
     train: TrainConfig
+
+    def __post_init__(self):
+        """Refuses batches that the data cannot give."""
+        self.clips.expect_data(self.data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +181,7 @@ class ChampRecipe:
                 f"clips.lengths must be at most network.max_frames={self.network.max_frames}: got "
                 f"{self.clips.lengths}"
             )
+        self.clips.expect_data(self.data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +228,15 @@ class _Distillation:
     face: FaceSettings | None = None
     train: TrainConfig
 
+    def __post_init__(self):
+        """Refuses batches that the data cannot give, and previews of nobody."""
+        self.clips.expect_data(self.data)
+        if self.train.preview_every and isinstance(self.data, FolderData) and not self.data.unseen:
+            raise ValueError(
+                "train.preview_every must be 0 without data.unseen, the clips that previews show: "
+                f"got {self.train.preview_every}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudentRecipe(_Distillation):
@@ -273,7 +266,7 @@ class StudentRecipe(_Distillation):
     learns: Learns = "all"
 
     def __post_init__(self):
-        """Refuses what no batch could give, and ranks that would wait for each other for ever."""
+        """Refuses what no batch could give, a student nobody can run, and ranks that never end."""
         references = self.clips.references
         for count in self.clips.clips:
             expect_sources(Sources(count // max(references, 1), references), self.method.cosec)
@@ -293,6 +286,14 @@ class StudentRecipe(_Distillation):
                 f"method.skip_target must be false with train.sharding={self.train.sharding!r}: "
                 "all ranks ask the target together"
             )
+        super().__post_init__()
+        expect_runnable(
+            self.sampler,
+            steps=self.steps_allowed,
+            best=self.steps_best,
+            segments=self.method.segments,
+            told=self.method.tell_edge,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +303,17 @@ class PeRFlowRecipe(_Distillation):
     method: PeRFlowConfig = PeRFlowConfig()
     sampler: Sampler = "perflow"
     steps_allowed: tuple[int, ...] = (4, 8)
+
+    def __post_init__(self):
+        """Refuses a student nobody can run."""
+        super().__post_init__()
+        expect_runnable(
+            self.sampler,
+            steps=self.steps_allowed,
+            best=self.steps_best,
+            segments=self.method.segments,
+            learns_lines=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,51 @@
+"""Whether a student can be run the way its recipe says, before it is trained."""
+
+import warnings
+from collections.abc import Sequence
+
+from quickstep.diffusion.sampling import Sampler, plan, segment_times
+from quickstep.diffusion.segments import Segments
+
+
+def expect_runnable(
+    sampler: Sampler,
+    *,
+    steps: Sequence[int],
+    best: int,
+    segments: Segments,
+    told: bool = False,
+    learns_lines: bool = False,
+) -> None:
+    """Refuses a sampler or steps that the student could not be run with.
+
+    Args:
+        sampler: how it is run.
+        steps: numbers of steps that it is meant for; none for any.
+        best: the number used unless another is asked for.
+        segments: of the time axis.
+        told: whether it is told the edge it shall land on.
+        learns_lines: whether it learns PeRFlow's straight lines.
+
+    Raises:
+        ValueError: the sampler belongs to other students, or a number of steps to none.
+    """
+    if learns_lines != (sampler == "perflow"):
+        raise ValueError(
+            f"sampler must {'' if learns_lines else 'not '}be 'perflow' for a student that learns "
+            f"{'' if learns_lines else 'no '}straight lines: got {sampler!r}"
+        )
+    if sampler == "lcm" and segments.count > 1 and not told:
+        raise ValueError(
+            f"sampler must not be 'lcm' for a student of {segments.count} segments, which learns "
+            "to jump to their edges and not to clean data: use 'segment'"
+        )
+    if steps and best not in steps:
+        raise ValueError(f"steps_best must be one of steps_allowed={tuple(steps)}: got {best}")
+    for count in dict.fromkeys((*steps, best)):
+        try:
+            times = segment_times(count, segments, told=told)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # fewer steps than segments blur, but run
+                plan(times, sampler=sampler, segments=segments, told=told)
+        except ValueError as error:
+            raise ValueError(f"steps_allowed: {count} cannot be run: {error}") from error
