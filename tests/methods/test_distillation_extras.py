@@ -248,7 +248,8 @@ def test_7_the_exact_student_of_every_preset_has_little_loss(
     for skip in (20, 4):
         config = PRESETS[name](guidance=1.0, noise_offset=0.0).config
         assert isinstance(config, ConsistencyConfig)
-        config = replace(config, skip=skip, motion_weight=0.0, auxiliary_weight=0.0, addim_eta=0.0)
+        eta = 0.0 if config.teacher_step == "addim" else config.addim_eta
+        config = replace(config, skip=skip, motion_weight=0.0, auxiliary_weight=0.0, addim_eta=eta)
         method = build(copy.deepcopy(gain_network), config=config)
         t = torch.arange(1000)
         ratio, weight = ddim_weights(t, method.segments.edge_below(t), schedule=schedule)
@@ -294,6 +295,12 @@ def test_presets_hold_the_papers_numbers():
         ({"huber_scale": 0.0}, "huber_scale=0.0"),
         ({"motion_weight": -1.0}, "motion_weight=-1.0"),
         ({"lower_edge_share": 2.0}, "got 2.0"),
+        ({"lower_edge_share": 0.5}, "no effect without edge='lower': got lower_edge_share=0.5"),
+        ({"addim_eta": 0.5}, "no effect without teacher_step='addim'"),
+        ({"target": "student", "target_decay": 0.9}, "no effect without target='ema'"),
+        ({"distance": "squared", "huber_scale": 0.1}, "no effect without distance='pseudo-huber'"),
+        ({"motion_norm": "masked-mean"}, "no effect without motion_weight above 0"),
+        ({"auxiliary_time_weight": "snr"}, "no effect without auxiliary_weight above 0"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, message):

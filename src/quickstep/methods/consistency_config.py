@@ -1,6 +1,6 @@
 """The settings of consistency distillation, checked before anything is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from quickstep.diffusion.edges import possible_edges
@@ -101,6 +101,7 @@ class ConsistencyConfig:
         if self.edge == "lower" and not self.tell_edge:
             raise ValueError("tell_edge must be true with edge='lower': the student cannot guess")
         _ = self.segments.edges
+        self._expect_effect()
 
     def _expect_solver(self) -> None:
         if not 1 <= self.solver_steps <= self.skip:
@@ -113,6 +114,23 @@ class ConsistencyConfig:
                 "solver_steps must be 1 with teacher_step='addim', which knows the variance of "
                 f"one step: got solver_steps={self.solver_steps}"
             )
+
+    def _expect_effect(self) -> None:
+        defaults = {each.name: each.default for each in fields(self)}
+        # CoSeC's terms measure by it, too.
+        pseudo_huber = self.distance == "pseudo-huber" or self.cosec != CoSeCConfig()
+        for name, is_read, condition in (
+            ("lower_edge_share", self.edge == "lower", "edge='lower'"),
+            ("addim_eta", self.teacher_step == "addim", "teacher_step='addim'"),
+            ("target_decay", self.target == "ema", "target='ema'"),
+            ("huber_scale", pseudo_huber, "distance='pseudo-huber'"),
+            ("motion_norm", self.motion_weight > 0, "motion_weight above 0"),
+            ("auxiliary_time_weight", self.auxiliary_weight > 0, "auxiliary_weight above 0"),
+        ):
+            if not is_read and getattr(self, name) != defaults[name]:
+                raise ValueError(
+                    f"{name} has no effect without {condition}: got {name}={getattr(self, name)}"
+                )
 
     @property
     def segments(self) -> Segments:
