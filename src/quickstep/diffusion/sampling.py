@@ -307,8 +307,9 @@ def _landings(times: Sequence[int], *, sampler: str, segments: Segments, told: b
         if told:
             return _told_landings(times, segments)
         warnings.warn(
-            f"{len(times)} steps for a student of {segments.count} segments: jumping straight to "
-            f"clean data, which blurs; use {segments.count} steps or more",
+            f"{len(times)} step{'s' * (len(times) > 1)} for a student of {segments.count} "
+            f"segments: jumping straight to clean data, which blurs; use {segments.count} steps or "
+            "more",
             stacklevel=3,
         )
         return [CLEAN] * len(times)

@@ -146,7 +146,7 @@ class StudentPreview:
                 f"contrast_{steps}": signs.contrast,
                 f"psnr_{steps}": 10 * float(np.log10(4 / error)),
             }
-            found += [f"samples of {steps} steps are {sign}" for sign in signs.warnings]
+            found += [f"{steps}-step samples are {sign}" for sign in signs.warnings]
         return numbers, found
 
     def _diagnosis(self) -> dict[str, float]:

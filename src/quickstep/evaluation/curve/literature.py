@@ -61,7 +61,7 @@ def published_lines(paper: str, metric: str, methods: dict[str, str]) -> list[Li
                     x=float(steps),
                     y=float(text),
                     label=str(steps),
-                    text=f"{name}, {steps} steps: {text}",
+                    text=f"{name}, {steps} step{'s' * (steps != 1)}: {text}",
                 )
                 for steps, text in sorted(found.items())
             ],
