@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from quickstep.config import digest
 from quickstep.data.image import read_image
 from quickstep.data.prepared import PreparedSet
 from quickstep.evaluation.reproduction import study_runs
-from quickstep.evaluation.reproduction.contenders import Terms, unseen_clips
+from quickstep.evaluation.reproduction.contenders import Terms, contender_recipe, unseen_clips
+from quickstep.evaluation.reproduction.dancelcm import DANCELCM
 from quickstep.evaluation.reproduction.pages import write_study
 from quickstep.evaluation.reproduction.studies import STUDIES, find_study
 from quickstep.evaluation.reproduction.study import Contender
@@ -19,7 +21,7 @@ from quickstep.networks.families import network_parts
 from quickstep.networks.folder import load_model, save_model
 from quickstep.training.trainer import DivergenceError
 
-CHANGES = {"data.size": "64", "data.num_clips": "4"}
+CHANGES = {"data.size": "64", "data.num_clips": "16"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def terms(home, model_folders):
 def test_judged_clips_may_be_of_another_preset(terms):
     """Students learn from one preset and are judged on another; the persons are the same."""
     plain, wild = (
-        PreparedSet(unseen_clips(replace(terms, judged=preset, frames=1)))
+        PreparedSet(unseen_clips(replace(terms, judged=preset)))
         for preset in (None, "wild")
     )
     assert plain.folder != wild.folder
@@ -91,6 +93,10 @@ def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path
     assert "| DanceLCM | 4 | " in page and "| 20.12 | 0.812 | 0.225 | 156.27 |" in page
     assert "DanceLCM, 4 over UniAnimate, 4" in page
     numbers = json.loads(paths[0].read_text())
+    recipes = [contender_recipe(DANCELCM, terms, seed=seed) for seed in (0, 1)]
+    digests = [digest(recipe) for recipe in recipes]
+    assert numbers["contenders"]["dancelcm"][0]["digests"] == digests
+    assert digests[0] != digests[1] and f"| `{digests[0]}` |" in page
     assert len(numbers["rows"][3]["scores"]["psnr"]["seeds"]) == 2
     videos = sorted(terms.home.glob("reproduce/videos/*/*/*.mp4"))
     assert len(videos) == 2 * 5

@@ -9,6 +9,7 @@ from typing import Any
 from quickstep.config import digest, with_changes
 from quickstep.data.dancer import TEST_START, VALIDATION_START
 from quickstep.data.prepared import DancerData, Report, prepare_dancer
+from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.reproduction.study import Contender
 from quickstep.networks.folder import SETTINGS_FILE, find_model, load_model, read_settings
 from quickstep.training.checkpoint import latest_checkpoint, read_step
@@ -18,6 +19,8 @@ from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, S
 from quickstep.training.recipes import Family, find_recipe, full_cost, recipe_name
 from quickstep.training.runs import run_recipe
 
+PROTOCOL = "dancer"
+"""By which all studies are judged."""
 FIRST_SEEDS = {"validation": VALIDATION_START, "test": TEST_START}
 TEACHERS = {("dancer", "unianimate"): "dancer-unianimate-teacher"}
 """The shipped teachers by size and family; another's is its run."""
@@ -62,9 +65,16 @@ class Terms:
         """Refuses a split or a number that cannot be meant."""
         if self.split not in FIRST_SEEDS:
             raise ValueError(f"split must be one of {', '.join(FIRST_SEEDS)}: got {self.split!r}")
-        for name in ("evaluations", "clips", "frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+        # Two clips: a Frechet distance needs a spread.
+        for name, least in (("evaluations", 1), ("clips", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}: got {getattr(self, name)}")
+        window = find_protocol(PROTOCOL).window
+        if self.frames < window:
+            raise ValueError(
+                f"frames must be at least {window}, a window of the protocol {PROTOCOL!r}: "
+                f"got {self.frames}"
+            )
 
     @property
     def teacher_model(self) -> str:
@@ -181,7 +191,8 @@ def trained(
     if contender.start is not None:
         options: dict[str, Any] = {"report": report, "say": say, "device": device}
         trained(contender.start, terms, seed=seed, rate=rate, **options)
-    say(f"training {folder.name}: {recipe.train.num_steps} steps")
+    count = recipe.train.num_steps
+    say(f"training {folder.name}: {count} step{'s' * (count != 1)}")
     result = run_recipe(
         terms.recipe_name(contender),
         recipe=recipe,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from quickstep.config import digest
 from quickstep.data.image import write_image
 from quickstep.evaluation.cache import json_text, write_text
 from quickstep.evaluation.published import published_note
@@ -68,9 +69,11 @@ def study_json(result: StudyResult, *, command: str) -> dict[str, Any]:
 def _phase(result: StudyResult, contender: Contender, phase: Contender) -> dict[str, Any]:
     """What was made of one phase of a contender, whose rate all of its phases have."""
     rate = result.rates.get(contender.name)
-    recipe = contender_recipe(phase, result.terms, seed=result.seeds[0], rate=rate)
+    recipes = [contender_recipe(phase, result.terms, seed=seed, rate=rate) for seed in result.seeds]
+    recipe = recipes[0]
     return {
         "recipe": result.terms.recipe_name(phase),
+        "digests": [digest(each) for each in recipes],
         "changes": dict(phase.changes),
         "num_steps": recipe.train.num_steps,
         "learning_rate": recipe.train.learning_rate,
@@ -138,15 +141,15 @@ def _terms(result: StudyResult, command: str) -> Iterator[str]:
     )
     if result.study.contenders:
         yield ""
-        yield "| student | recipe | changed | steps | rate |"
-        yield "|---|---|---|---|---|"
+        yield f"| student | recipe | digest (seed {result.seeds[0]}) | changed | steps | rate |"
+        yield "|---|---|---|---|---|---|"
     for contender in result.study.contenders:
         for phase in contender.phases:
             made = _phase(result, contender, phase)
             changed = ", ".join(f"{name}={value}" for name, value in made["changes"].items())
             yield (
-                f"| {contender.name} | `{made['recipe']}` | {changed or '-'} "
-                f"| {made['num_steps']} | {made['learning_rate']:g} |"
+                f"| {contender.name} | `{made['recipe']}` | `{made['digests'][0]}` "
+                f"| {changed or '-'} | {made['num_steps']} | {made['learning_rate']:g} |"
             )
 
 

@@ -18,6 +18,7 @@ from quickstep.evaluation.makers import RoundTripMaker, model_digest, step_rows
 from quickstep.evaluation.networks import open_networks
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.reproduction.contenders import (
+    PROTOCOL,
     Contender,
     Say,
     Terms,
@@ -36,8 +37,6 @@ from quickstep.evaluation.reproduction.study import COPY, ROUND_TRIP, Study, Stu
 from quickstep.evaluation.samples import open_samples
 from quickstep.evaluation.statistics import METRICS
 from quickstep.training.trainer import DivergenceError
-
-PROTOCOL = "dancer"
 
 
 @dataclass(frozen=True, kw_only=True)
