@@ -106,7 +106,7 @@ def test_a_student_that_is_not_told_shrinks_the_data(schedule, generator):
     """The clean jump of one step over two segments: blur, by the mean over the top segment."""
     teacher, segments = Gaussian(0.0, 1.0, schedule=schedule), Segments(count=2)
     noise = draw_noise((4, 1), generator=generator, dtype=torch.float64)
-    with pytest.warns(UserWarning, match="1 steps for a student of 2 segments"):
+    with pytest.warns(UserWarning, match="^1 step for a student of 2 segments"):
         made = sample(
             lambda noisy, t: teacher.edge_clean(noisy, t=t, edge=segments.edge_below(t)),
             noise,

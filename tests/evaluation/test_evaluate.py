@@ -241,6 +241,18 @@ def test_videos_that_do_not_pair_are_one_line(sample, networks, tmp_path):
         judge.judge(sample, Made(frames=sample.frames))
 
 
+def test_clips_too_short_are_refused_before_any_video(task, sample, tmp_path):
+    class Busy(CopyMaker):
+        def make(self, sample):
+            raise AssertionError("a video was made")
+
+    long = replace(DANCER, window=9, metrics=("psnr", "dancer_video_distance"))
+    judge = Judge(long, open_networks(long, {}), WorkFolder(tmp_path / "work"))
+    with pytest.raises(SampleError, match="got 7; --without dancer_video_distance judges the rest"):
+        evaluate(replace(task, makers=[Busy()], pairs=(), judge=judge))
+    replace(judge, protocol=replace(long, metrics=("psnr",))).expect_frames(sample)
+
+
 def test_rows_of_one_name_are_refused(task):
     with pytest.raises(ValueError, match="two rows are called 'copy'"):
         evaluate(replace(task, makers=[CopyMaker(), CopyMaker()], pairs=()))

@@ -201,6 +201,7 @@ def _judge_share(
         with watch("read"):
             sample = task.judge.sample(task.samples.read(name))
             digests[name] = sample.digest()
+        task.judge.expect_frames(sample)
         truth = None
         for maker in task.makers:
             if _lacks(task, stores[maker.name], maker.name, sample, digests[name]):

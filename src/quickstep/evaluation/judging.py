@@ -37,6 +37,22 @@ class Judge:
         """The frames of a clip that are driven and judged."""
         return sample.every(self.protocol.stride, most=self.protocol.max_frames)
 
+    def expect_frames(self, sample: Sample) -> None:
+        """Refuses a clip too short for a network of the protocol, before a video of it is made.
+
+        Raises:
+            SampleError: it is shorter than a window.
+        """
+        for metric in set_metrics(self.protocol.metrics):
+            network = self.networks.loaded[metric.network]
+            whole = getattr(network, "whole_clips", False)
+            needed = 1 if whole else getattr(network, "window", 1)
+            if len(sample.frames) < needed:
+                raise SampleError(
+                    f"{sample.name}: {metric.network} needs clips of {needed} frames or more: got "
+                    f"{len(sample.frames)}; --without {metric.name} judges the rest"
+                )
+
     def truth(self, sample: Sample) -> Truth:
         """The truth of a clip as the protocol sees it; worked out once for all its rows."""
         view, by = self.protocol.view(sample.size), self.protocol.truth_filter
