@@ -25,7 +25,7 @@ def test_alone_everything_is_its_own():
 def test_refuses_to_train_the_same_thing_several_times(monkeypatch):
     Ranks(torch.device("cpu"))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RuntimeError, match="launched with 2 ranks but accelerate joined 1"):
+    with pytest.raises(ValueError, match="launched with 2 ranks but accelerate joined 1"):
         Ranks(torch.device("cpu"))
 
 

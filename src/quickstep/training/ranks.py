@@ -35,7 +35,7 @@ class Ranks:
         device: where the networks live; CPU ranks talk through gloo.
 
     Raises:
-        RuntimeError: the launcher started several processes and accelerate joined none of them,
+        ValueError: the launcher started several processes and accelerate joined none of them,
             which would train the same thing several times.
     """
 
@@ -48,7 +48,7 @@ class Ranks:
         self._state = state
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         if launched != self.count:
-            raise RuntimeError(
+            raise ValueError(
                 f"launched with {launched} ranks but accelerate joined {self.count}: "
                 "on CPU set ACCELERATE_USE_CPU=true"
             )
@@ -77,8 +77,7 @@ class Ranks:
         """Runs `action` on the first rank; the others wait, and stop too if it fails.
 
         Raises:
-            ValueError: as `action` does; `OSError` likewise.
-            RuntimeError: on the other ranks, when `action` failed.
+            ValueError: as `action` does, `OSError` likewise; on the other ranks when it failed.
         """
         error: ValueError | OSError | None = None
         if self.is_first:
@@ -90,7 +89,7 @@ class Ranks:
         if error is not None:
             raise error
         if failed:
-            raise RuntimeError("the first rank failed; its own message says why")
+            raise ValueError("the first rank failed; its own message says why")
 
     @torch.no_grad()
     def share(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
