@@ -85,21 +85,23 @@ def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path
     result = run_study(study, terms, seeds=(0, 1), report=report)
     assert calls == [("dancelcm", 0, None, "validation"), ("dancelcm", 1, None, "validation")]
     assert [row.name for row in result.rows] == [
-        *("copy", "round trip", "UniAnimate, 4", "DanceLCM, 4"),
+        *("copy", "round trip", "UniAnimate, 4", "UniAnimate, unguided, 4", "DanceLCM, 4"),
     ]
-    assert [len(row.seeds) for row in result.rows] == [1, 1, 1, 2]
+    assert [len(row.seeds) for row in result.rows] == [1, 1, 1, 1, 2]
+    made = [result.rows[row].seeds[0].maker for row in (2, 3)]
+    assert made[0]["guidance"] > 1 == made[1]["guidance"], "only the second is unguided"
     paths = write_study(result, tmp_path / "first", command="quickstep reproduce x")
     page = paths[1].read_text()
-    assert "| DanceLCM | 4 | " in page and "| 20.12 | 0.812 | 0.225 | 156.27 |" in page
+    assert "| DanceLCM | 4 | " in page and "| 2.52E-04 | 20.12 | 0.812 | 0.225 | 156.27 |" in page
     assert "DanceLCM, 4 over UniAnimate, 4" in page
     numbers = json.loads(paths[0].read_text())
     recipes = [contender_recipe(DANCELCM, terms, seed=seed) for seed in (0, 1)]
     digests = [digest(recipe) for recipe in recipes]
     assert numbers["contenders"]["dancelcm"][0]["digests"] == digests
     assert digests[0] != digests[1] and f"| `{digests[0]}` |" in page
-    assert len(numbers["rows"][3]["scores"]["psnr"]["seeds"]) == 2
+    assert len(numbers["rows"][4]["scores"]["psnr"]["seeds"]) == 2
     videos = sorted(terms.home.glob("reproduce/videos/*/*/*.mp4"))
-    assert len(videos) == 2 * 5
+    assert len(videos) == 2 * 6
     before = [path.stat().st_mtime_ns for path in videos]
     again = write_study(
         run_study(study, terms, seeds=(0, 1)), tmp_path / "again", command="quickstep reproduce x"
