@@ -4,10 +4,12 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from quickstep.networks import folder as folder_module
 from quickstep.networks.autoencoder import small_autoencoder
+from quickstep.networks.cards import with_head, without_head
 from quickstep.networks.clip import small_image_encoder
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import (
@@ -79,6 +81,23 @@ def test_a_model_comes_back_bit_for_bit(parts, saved):
             assert torch.equal(value, wanted[key]), key
     assert torch.equal(model.network.empty_text, parts["unet"].empty_text)
     assert model.vae.config["scaling_factor"] == 0.5
+
+
+def test_the_card_tells_the_hub_what_the_model_is(saved):
+    told = ModelCard.load(saved / "README.md").data.to_dict()
+    assert told["library_name"] == "quickstep"
+    assert told["pipeline_tag"] == "image-to-video"
+    assert told["license"] == "apache-2.0"
+    assert (told["steps"], told["guidance"]) == (4, 1.0)
+    assert "base_model" not in told
+    bound = dataclasses.replace(
+        SETTINGS, licence="research, non-commercial", teacher="owner/teacher", teacher_digest="1"
+    )
+    card = with_head((saved / "README.md").read_text(), bound)
+    told = ModelCard(card).data.to_dict()
+    assert (told["license"], told["license_name"]) == ("other", "research-non-commercial")
+    assert told["base_model"] == "owner/teacher"
+    assert without_head(card) == "# A student\n"
 
 
 def test_the_layout_is_that_of_diffusers(saved):

@@ -28,6 +28,7 @@ from quickstep.config import from_dict, to_dict
 from quickstep.diffusion.schedule import Schedule
 from quickstep.networks.accelerator import network_digest, read_accelerator, write_accelerator
 from quickstep.networks.adapters import Adapted
+from quickstep.networks.cards import with_head, without_head
 from quickstep.networks.families import NETWORKS, whole_network
 from quickstep.networks.settings import ScheduleSettings, Settings
 from quickstep.networks.unianimate import UniAnimateUNet
@@ -172,7 +173,7 @@ def load_model(
         schedule=settings.schedule.build(),
         settings=settings,
         name=str(name_or_path),
-        card=card.read_text() if card.is_file() else "",
+        card=without_head(card.read_text()) if card.is_file() else "",
     )
 
 
@@ -242,13 +243,13 @@ def describe_folder(
         folder: where the parts' folders are.
         classes: of the parts, by their folder's name.
         settings: what the model was made for.
-        card: text of the model card.
+        card: text of the model card; its head, which the hub reads, is written from the settings.
     """
     index: dict[str, Any] = {"_class_name": "Animator"}
     for name, kind in sorted(classes.items()):
         index[name] = [kind.__module__.split(".")[0], kind.__name__]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "README.md").write_text(card)
+    (folder / "README.md").write_text(with_head(card, settings))
     (folder / SETTINGS_FILE).write_text(json.dumps(to_dict(settings), indent=2) + "\n")
 
 
