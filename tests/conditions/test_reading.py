@@ -136,3 +136,9 @@ def test_a_real_clip_drawn_again_covers_itself(shared: Path, name: str):
     real, again = coloured_limbs(pictures), coloured_limbs(drawn)
     hands = np.stack([cv2.dilate(one.astype(np.uint8), np.ones((9, 9))) > 0 for one in again])
     assert (real & hands).sum() / real.sum() > 0.99
+    apart = [
+        cv2.distanceTransform((~ours).astype(np.uint8), cv2.DIST_L2, 5)[theirs]
+        for theirs, ours in zip(real, again, strict=True)
+    ]
+    assert np.median(np.concatenate(apart)) == 0.0
+    assert np.percentile(np.concatenate(apart), 95) < 2.0

@@ -91,7 +91,7 @@ def _read_video(path: Path, search: Search | None, report: Report | None) -> Dri
     if search is None or is_skeleton_video(path):
         video = read_video(path)
         return Driving(poses=_skeletons_of(video.frames, float(video.fps), path), audio=audio)
-    poses = find_poses(path, search, report=report).poses
+    poses = find_poses(path, search, report=report)
     return Driving(poses=poses, audio=audio, truth=path, search=search)
 
 

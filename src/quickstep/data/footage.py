@@ -57,19 +57,6 @@ DEFAULT_SEARCH = Search()
 """The built-in detector, the largest person, gaps of a quarter of a second filled."""
 
 
-@dataclass(frozen=True)
-class Footage:
-    """What was found in a video.
-
-    Attributes:
-        poses: of the person followed.
-        most_people: people in the frame that shows most.
-    """
-
-    poses: Poses
-    most_people: int
-
-
 def is_skeleton_video(path: str | Path) -> bool:
     """Whether a video shows skeletons on black, by five frames from its first two seconds.
 
@@ -82,7 +69,7 @@ def is_skeleton_video(path: str | Path) -> bool:
 
 def find_poses(
     path: str | Path, search: Search = DEFAULT_SEARCH, *, report: Report | None = None
-) -> Footage:
+) -> Poses:
     """The poses of one person in footage, frame by frame; memory does not grow with its frames.
 
     Args:
@@ -99,7 +86,7 @@ def find_poses(
     detector = load_detector(files, device=search.device, threads=search.threads)
     info = video_info(path)
     frames = _Counted(iterate_video(path), report, total=info.num_frames)
-    people = list(detector.people(frames, threshold=search.threshold))
+    people = list(detector.people(frames))
     assert frames.size is not None
     try:
         followed = follow_person(people, search.person)
@@ -114,15 +101,14 @@ def find_poses(
         origin=files.origin(),
     )
     poses = filled_poses(poses, max_gap=round(search.fill * poses.fps))
-    poses = smoothed_poses(poses, spread=search.smooth * poses.fps)
-    return Footage(poses, most_people=max(len(one) for one in people))
+    return smoothed_poses(poses, spread=search.smooth * poses.fps)
 
 
 def find_pose(picture: UInt8[np.ndarray, "H W 3"], search: Search = DEFAULT_SEARCH) -> Poses | None:
     """The pose of the largest person in a picture, one frame; None when nobody is found."""
     files = find_detector(search.detector)
     detector = load_detector(files, device=search.device, threads=search.threads)
-    people = next(detector.people([picture], threshold=search.threshold))
+    people = next(detector.people([picture]))
     if not len(people):
         return None
     return person_poses(

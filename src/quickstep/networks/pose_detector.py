@@ -101,6 +101,9 @@ class KeypointReader(nn.Module):
     quadratic in the place, which it follows exactly, so that nothing is lost.
     """
 
+    across: Tensor
+    down: Tensor
+
     def __init__(self, widths: Sequence[int]):
         super().__init__()
         self.trunk = Pyramid(widths, level=1)

@@ -48,7 +48,8 @@ def write_onnx(
     import onnx
 
     example = torch.zeros(2, 3, *picture)
-    network = network.eval().cpu().to(memory_format=torch.contiguous_format)
+    network = network.eval().cpu()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)

@@ -24,6 +24,7 @@ from quickstep.config import from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
 from quickstep.data.faces import PreparedFaces
 from quickstep.data.folder_sets import FolderData
+from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData, PreparedSet, Report
 from quickstep.methods.contrast import Contrast
 from quickstep.methods.denoising import Denoising
@@ -201,8 +202,8 @@ class _Run:
                 name=self.name,
             )
 
-        posed = isinstance(self.recipe, PoseRecipe)
-        pictures = None if posed else self.data.rendered(self.recipe.data)
+        data = self.recipe.data
+        pictures = None if isinstance(data, PoseData) else self.data.rendered(data)
         self.ranks.on_first(write)
         return path
 
