@@ -165,6 +165,20 @@ def test_the_hinge_stops_at_the_real_distance(build, grouped_batch):
     assert far > loss_of(build(cosec=plain), grouped_batch).value, "a hinge only adds"
 
 
+def test_the_hinge_of_swapped_references_is_the_real_distance_too(build, grouped_batch):
+    """By hand: m - D of each state told with both references, the truths' distance for m."""
+    config = CoSeCConfig(cons_weight=1.0, cons="swap", cons_hinge=True)
+    found = loss_of(build(cosec=config), grouped_batch)
+    off = loss_of(build(cosec=replace(config, cons_weight=1e-12)), grouped_batch)
+    real = grouped_batch["latents"][::MEMBERS]
+    first = grouped_batch["reference"][::MEMBERS]
+    margin = sample_distance(real, real[[1, 0, 3, 2]])
+    gaps = (first - first[[1, 0, 3, 2]]).abs()
+    expected = (margin - gaps).clamp(min=0).mean()
+    assert expected > 0.1
+    torch.testing.assert_close(found.value - off.value, expected, rtol=1e-2, atol=2e-3)
+
+
 def test_the_untold_branch_answers_once_for_all_references(build, grouped_batch, count_rows):
     """Invariant 26: 2 x student and target, teacher with and half without; swap one more."""
     for cosec, student_rows in ((PAPER, [8]), (replace(PAPER, cons="swap"), [8, 4])):

@@ -204,17 +204,14 @@ def _held_apart(
     scale: float,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """CoNS over the paired groups, and their distance."""
-    paired = 2 * sources.pairs
-    real = clean[sources.first.to(clean.device)]
-    if swapped is None:
-        ones, others = first[0:paired:2], first[1:paired:2]
-        margin = sample_distance(real[0:paired:2], real[1:paired:2], scale=scale)
-    else:
-        ones, others = first[:paired], swapped
-        margin = sample_distance(real[:paired], real[sources.partners.to(real.device)], scale=scale)
-    apart = negative_sampling(
-        ones, others, margin=margin if config.cons_hinge else None, scale=scale
-    )
+    rows = torch.arange(2 * sources.pairs)
+    rows, against = (rows[0::2], rows[1::2]) if swapped is None else (rows, sources.partners)
+    ones, others = first[rows], first[against] if swapped is None else swapped
+    margin = None
+    if config.cons_hinge:
+        real = clean[sources.first.to(clean.device)]
+        margin = sample_distance(real[rows], real[against], scale=scale)
+    apart = negative_sampling(ones, others, margin=margin, scale=scale)
     with torch.no_grad():
         distance = sample_distance(ones, others, scale=scale).mean()
     return apart.mean(), distance
