@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quickstep.data.image import ImageError, read_image, write_image
+from quickstep.data.image import ImageError, numbered_pictures, read_image, write_image
 
 
 @pytest.fixture
@@ -83,3 +83,28 @@ def test_errors_are_one_line_and_name_the_file(tmp_path: Path, picture: np.ndarr
         write_image(tmp_path / "a.xyz", picture)
     with pytest.raises(OSError, match=r"cannot write .*nowhere/a\.png"):
         write_image(tmp_path / "nowhere" / "a.png", picture)
+
+
+def write_frames(folder: Path, count: int, *, first: int, form: str) -> None:
+    folder.mkdir()
+    for number in range(first, first + count):
+        write_image(folder / form.format(number), np.zeros((4, 4, 3), np.uint8))
+
+
+def test_frames_are_in_the_order_of_their_numbers_or_refused(tmp_path: Path):
+    write_frames(tmp_path / "padded", 4, first=98, form="frame_{:03d}.png")
+    assert numbered_pictures(tmp_path / "padded")[0].name == "frame_098.png"
+    write_frames(tmp_path / "plain", 4, first=8, form="{}.png")
+    with pytest.raises(ImageError, match="11.png sorts before 8.png: names must sort"):
+        numbered_pictures(tmp_path / "plain")
+    (tmp_path / "padded" / "frame_100.png").unlink()
+    with pytest.raises(
+        ImageError, match="a frame is missing between frame_099.png and frame_101.png"
+    ):
+        numbered_pictures(tmp_path / "padded")
+    write_frames(tmp_path / "words", 1, first=1, form="first.png")
+    with pytest.raises(ImageError, match="first.png: a frame's name needs a number"):
+        numbered_pictures(tmp_path / "words")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="there is no picture in it"):
+        numbered_pictures(tmp_path / "empty")

@@ -6,7 +6,6 @@ import pytest
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.image import write_image
 from quickstep.data.video import write_video
-from quickstep.evaluation.manifest import numbered_pictures
 from quickstep.evaluation.sample import SampleError
 from quickstep.evaluation.samples import open_samples
 
@@ -100,25 +99,6 @@ def test_tiktok_folders_need_no_manifest(tmp_path, pictures, dance):
     assert full.mask is not None and full.poses is not None
     assert bare.mask is None and bare.poses is None and len(bare.frames) == 2
     assert (full.fps, bare.fps) == (30, 30)
-
-
-def test_frames_are_in_the_order_of_their_numbers_or_refused(tmp_path, pictures):
-    write_frames(tmp_path / "padded", pictures, first=98, form="frame_{:03d}.png")
-    assert numbered_pictures(tmp_path / "padded")[0].name == "frame_098.png"
-    write_frames(tmp_path / "plain", pictures, first=8, form="{}.png")
-    with pytest.raises(SampleError, match="11.png sorts before 8.png: names must sort"):
-        numbered_pictures(tmp_path / "plain")
-    (tmp_path / "padded" / "frame_100.png").unlink()
-    with pytest.raises(
-        SampleError, match="a frame is missing between frame_099.png and frame_101.png"
-    ):
-        numbered_pictures(tmp_path / "padded")
-    write_frames(tmp_path / "words", pictures[:1], form="first.png")
-    with pytest.raises(SampleError, match="first.png: a frame's name needs a number"):
-        numbered_pictures(tmp_path / "words")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SampleError, match="there is no picture in it"):
-        numbered_pictures(tmp_path / "empty")
 
 
 def test_frames_that_cannot_be_read_or_differ_in_size_are_named(tmp_path, pictures):

@@ -7,7 +7,8 @@ import pytest
 from quickstep.data.clip import read_clip
 from quickstep.data.dancer import DancerSeeds, render_clip
 from quickstep.data.prepared import DancerData, prepare_dancer
-from quickstep.evaluation.sample import SampleError, same_aspect
+from quickstep.data.views import same_aspect
+from quickstep.evaluation.sample import SampleError
 from quickstep.evaluation.samples import open_samples
 
 

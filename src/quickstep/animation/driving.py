@@ -18,11 +18,10 @@ from quickstep.data.footage import (
     find_poses,
     is_skeleton_video,
 )
-from quickstep.data.image import read_image
+from quickstep.data.image import PICTURE_SUFFIXES, read_image
 from quickstep.data.prepared import Report
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 PICTURES_FPS = 8.0
 """Frame rate of a folder of pose pictures, which names none; UniAnimate saves at 8."""
 

@@ -1,10 +1,13 @@
 """Wall time by stage: the honest number is the whole job, and where it went."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+Item = TypeVar("Item")
 
 
 class Stopwatch:
@@ -32,6 +35,17 @@ class Stopwatch:
             if self._wait:
                 torch.accelerator.synchronize()
             self.add(stage, time.perf_counter() - start)
+
+    def each(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Times the making of every item, not what is done with it."""
+        iterator = iter(items)
+        while True:
+            with self(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
 
     def add(self, stage: str, seconds: float) -> None:
         """Adds seconds that were measured elsewhere."""

@@ -220,8 +220,8 @@ def _check_values(poses: Poses) -> None:
 
 def _read_npz(path: Path) -> Poses:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            fields = {name: arrays[name] for name in arrays.files}
+        with path.open("rb") as file:
+            fields = dict(np.load(file, allow_pickle=False))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise PoseError(f"{path}: not a .npz of poses that can be read") from error
     missing = sorted({"keypoints", "scores", "visible", "size", "fps"} - set(fields))

@@ -1,5 +1,6 @@
 """Still pictures in and out of files."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from quickstep.conditions.files import written_beside
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
 class ImageError(ValueError):
@@ -32,6 +36,38 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
         raise ImageError(f"{path}: not a picture that can be read") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"{path}: damaged picture: {error}") from error
+
+
+def numbered_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of their numbers, which must be that of their names.
+
+    Raises:
+        ImageError: there is none, one has no number, or one is missing between two others.
+    """
+    pictures = sorted(
+        each
+        for each in folder.iterdir()
+        if each.suffix.lower() in PICTURE_SUFFIXES and each.name[0] != "."
+    )
+    if not pictures:
+        raise ImageError(f"{folder}: there is no picture in it")
+    found = [_NUMBER.search(each.stem) for each in pictures]
+    if None in found:
+        raise ImageError(f"{pictures[found.index(None)]}: a frame's name needs a number")
+    numbers = [int(match.group()) for match in found if match]
+    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    if any(step <= 0 for step in steps):
+        at = next(i for i in range(1, len(numbers)) if numbers[i] <= numbers[i - 1])
+        raise ImageError(
+            f"{folder}: {pictures[at - 1].name} sorts before {pictures[at].name}: names must sort "
+            "in the order of their numbers; write them with leading zeros"
+        )
+    if len(steps) > 1:
+        at = next(i for i in range(1, len(numbers)) if numbers[i] - numbers[i - 1] != min(steps))
+        raise ImageError(
+            f"{folder}: a frame is missing between {pictures[at - 1].name} and {pictures[at].name}"
+        )
+    return pictures
 
 
 def rgb_picture(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionModelWithProjection
@@ -198,8 +198,7 @@ def encode_set(
 
     Args:
         prepared: the rendered set.
-        vae: the autoencoder; the posterior's mean is kept, scaled. It runs in bfloat16: the
-            rounding is small beside the latents' own error and it takes half the time.
+        vae: the autoencoder; see `encoded_pictures`.
         image_encoder: the image encoder.
         encoders: a name of these weights.
         device: where the encoders run.
@@ -208,18 +207,15 @@ def encode_set(
     Returns:
         The set with these encoders' latents and embeddings.
     """
-    for encoder in (vae, image_encoder):
-        nn.Module.to(encoder, device)
-        encoder.eval()
+    ready_to_encode(vae, image_encoder, device)
     settings = {"encoders": encoders}
     stage = f"encoded-{encoders}"
     done = rows_done(prepared.folder, None, stage=stage)
     latents = images = None
     for row in range(done, len(prepared)):
-        video = pictures_to_video(torch.from_numpy(np.array(prepared.frames[row]))).to(device)[None]
-        with torch.no_grad(), torch.autocast(video.device.type, torch.bfloat16):
-            row_latents = encode_video(vae, video)[0].float().cpu().numpy()
-            row_image = image_embedding(image_encoder, video[0])[:, 0].float().cpu().numpy()
+        row_latents, row_image = encoded_pictures(
+            np.array(prepared.frames[row]), vae=vae, image_encoder=image_encoder
+        )
         if latents is None or images is None:
             fresh = done == 0
             latents = _writable(prepared, f"latents-{encoders}", row_latents.shape, fresh=fresh)
@@ -232,6 +228,40 @@ def encode_set(
             if report:
                 report(row + 1, len(prepared), "encoding clips")
     return PreparedSet(prepared.folder, encoders)
+
+
+def ready_to_encode(
+    vae: AutoencoderKL, image_encoder: CLIPVisionModelWithProjection, device: torch.device | str
+) -> None:
+    """Puts both encoders on a device, in evaluation mode."""
+    for encoder in (vae, image_encoder):
+        nn.Module.to(encoder, device)
+        encoder.eval()
+
+
+@torch.no_grad()
+def encoded_pictures(
+    pictures: UInt8[np.ndarray, "f H W 3"],
+    *,
+    vae: AutoencoderKL,
+    image_encoder: CLIPVisionModelWithProjection,
+) -> tuple[Float[np.ndarray, "f c h w"], Float[np.ndarray, "f d"]]:
+    """Scaled latents and image embeddings of the frames of a clip, float32.
+
+    The posterior's mean is taken. It runs in bfloat16: the rounding is small beside the latents'
+    own error and it takes half the time.
+
+    Args:
+        pictures: the frames.
+        vae: the autoencoder, on the device to run on; see `ready_to_encode`.
+        image_encoder: the image encoder, on the same.
+    """
+    device = next(vae.parameters()).device
+    video = pictures_to_video(torch.from_numpy(pictures)).to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        latents = encode_video(vae, video[None])[0].float().cpu().numpy()
+        images = image_embedding(image_encoder, video)[:, 0].float().cpu().numpy()
+    return latents, images
 
 
 def pictures_to_video(pictures: UInt8[Tensor, "*b H W 3"]) -> Tensor:

@@ -1,5 +1,6 @@
 """Videos and pictures in and out of files: exact shapes, whole files, errors of one line."""
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,18 +13,22 @@ import av.error
 import numpy as np
 from av.video.reformatter import Interpolation
 from jaxtyping import UInt8
+from PIL import Image
 
 from quickstep.conditions.files import written_beside
-from quickstep.data.image import ImageError, read_image, write_image
+from quickstep.data.image import ImageError, read_image, rgb_picture, write_image
 
 __all__ = [
     "ImageError",
+    "TimedFrame",
     "Video",
     "VideoError",
     "VideoInfo",
+    "decoded_frames",
     "iterate_video",
     "read_image",
     "read_video",
+    "timed_frames",
     "video_info",
     "write_image",
     "write_video",
@@ -55,6 +60,21 @@ class Video:
 
     frames: UInt8[np.ndarray, "f H W 3"]
     fps: Fraction
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """A decoded frame and when it is shown.
+
+    Attributes:
+        number: 0, 1, 2, ... in the file's order.
+        seconds: from the start of the file.
+        picture: RGB, 0 to 255.
+    """
+
+    number: int
+    seconds: float
+    picture: UInt8[np.ndarray, "H W 3"]
 
 
 @dataclass(frozen=True)
@@ -109,28 +129,58 @@ def read_video(path: str | Path, *, max_frames: int | None = None) -> Video:
 def iterate_video(path: str | Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """Decodes a video frame by frame; memory does not grow with its length.
 
-    A rotation noted by a phone is applied.
+    A rotation noted by a phone is applied, and transparent parts lie on white.
 
     Raises:
         VideoError: as `read_video`; a file that is cut short raises after its last good frame.
     """
+    for frame in timed_frames(path):
+        yield frame.picture
+
+
+def timed_frames(path: str | Path) -> Iterator[TimedFrame]:
+    """The same with the time of each frame: a phone's frame rate is not constant.
+
+    Raises:
+        VideoError: as `iterate_video`.
+    """
     with _opened(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        expected, count, shape = stream.frames, 0, None
-        try:
-            for frame in container.decode(stream):
-                picture = _upright(frame)
-                shape = shape or picture.shape
-                if picture.shape != shape:
-                    raise VideoError(
-                        f"{path}: the size changes at frame {count}: "
-                        f"{picture.shape[1]}x{picture.shape[0]} after {shape[1]}x{shape[0]}"
-                    )
-                count += 1
-                yield picture
-        except av.error.FFmpegError as error:
-            raise VideoError(f"{path}: damaged after frame {count}: {error.strerror}") from error
+        yield from _decoded(container, path)
+
+
+def decoded_frames(file: io.BytesIO, *, name: str) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The frames of a video file in memory.
+
+    Args:
+        file: its content, at the start.
+        name: what messages call it.
+
+    Raises:
+        VideoError: as `iterate_video`.
+    """
+    with _container(file, name) as container:
+        for frame in _decoded(container, name):
+            yield frame.picture
+
+
+def _decoded(container: Any, path: str | Path) -> Iterator[TimedFrame]:
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    rate, expected, count, shape = _rate(stream), stream.frames, 0, None
+    try:
+        for frame in container.decode(stream):
+            picture = _upright(frame)
+            shape = shape or picture.shape
+            if picture.shape != shape:
+                raise VideoError(
+                    f"{path}: the size changes at frame {count}: "
+                    f"{picture.shape[1]}x{picture.shape[0]} after {shape[1]}x{shape[0]}"
+                )
+            seconds = count / rate if frame.time is None else frame.time
+            yield TimedFrame(number=count, seconds=float(seconds), picture=picture)
+            count += 1
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path}: damaged after frame {count}: {error.strerror}") from error
     if count == 0:
         raise VideoError(f"{path}: the video holds no frame that can be decoded")
     if count < 0.98 * expected - 1:  # an edit list may hide a frame or two at either end
@@ -315,13 +365,17 @@ def _opened(path: str | Path) -> Any:
         raise VideoError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty")
+    return _container(str(path), path)
+
+
+def _container(file: str | io.BytesIO, name: str | Path) -> Any:
     try:
-        container = av.open(str(path), "r")
+        container = av.open(file, "r")
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(f"{path}: not a video that can be read") from error
+        raise VideoError(f"{name}: not a video that can be read") from error
     if not container.streams.video:
         container.close()
-        raise VideoError(f"{path}: there is no video in it")
+        raise VideoError(f"{name}: there is no video in it")
     return container
 
 
@@ -331,7 +385,10 @@ def _rate(stream: Any) -> Fraction:
 
 
 def _upright(frame: Any) -> np.ndarray:
-    rgb = frame.reformat(format="rgb24", interpolation=_CAREFUL)
-    picture = cast(np.ndarray, rgb.to_ndarray())
+    alpha = any(component.is_alpha for component in frame.format.components)
+    form = "rgba" if alpha or frame.format.name == "pal8" else "rgb24"
+    picture = cast(np.ndarray, frame.reformat(format=form, interpolation=_CAREFUL).to_ndarray())
+    if form == "rgba":
+        picture = rgb_picture(Image.fromarray(picture))
     turns = round(getattr(frame, "rotation", 0) / 90)
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns % 4 else picture

@@ -13,6 +13,9 @@ from quickstep.conditions.skeleton import Poses
 Filter: TypeAlias = Literal["opencv-bilinear", "pillow-bilinear", "pillow-bicubic"]
 """How pictures are resized. OpenCV's does not filter before shrinking; Pillow's do."""
 
+ASPECT_TOLERANCE = 0.01
+"""Largest relative difference of two aspect ratios that still count as the same."""
+
 _PILLOW = {
     "pillow-bilinear": Image.Resampling.BILINEAR,
     "pillow-bicubic": Image.Resampling.BICUBIC,
@@ -87,3 +90,10 @@ class View:
     @property
     def _scale(self) -> tuple[float, float]:
         return self.size[0] / self.extent[0], self.size[1] / self.extent[1]
+
+
+def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have one shape, up to the rounding of a resize."""
+    difference = abs(one[0] * other[1] - other[0] * one[1])
+    slack = ASPECT_TOLERANCE * one[0] * other[1]
+    return difference <= max(slack, max(one), max(other))

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 
 from quickstep.animation.stopwatch import Stopwatch
-from quickstep.data.views import View
+from quickstep.data.views import View, same_aspect
 from quickstep.evaluation.cache import Record, WorkFolder
 from quickstep.evaluation.metrics import clip_metrics, set_metrics
 from quickstep.evaluation.networks import Networks
 from quickstep.evaluation.pair import Pair, Truth
 from quickstep.evaluation.protocols import Protocol
-from quickstep.evaluation.sample import Made, Sample, SampleError, add_array, same_aspect
+from quickstep.evaluation.sample import Made, Sample, SampleError, add_array
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from quickstep.animation.driving import PICTURE_SUFFIXES, read_driving
+from quickstep.animation.driving import read_driving
 from quickstep.conditions.skeleton import Poses
-from quickstep.data.image import read_image
+from quickstep.data.image import numbered_pictures, read_image
 from quickstep.data.video import read_video
-from quickstep.evaluation.sample import Sample, SampleError, same_aspect
+from quickstep.data.views import same_aspect
+from quickstep.evaluation.sample import Sample, SampleError
 
 FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -51,7 +52,6 @@ FIELDS: dict[str, tuple[type, ...]] = {
 PICTURES_FPS = 30.0
 LAYOUT_SKELETONS = ("skeletons.npz", "openpose_json", "dwpose")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w. -]*")
-_NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 Readers = dict[str, Callable[[], Sample]]
 
@@ -95,9 +95,9 @@ def read_frames(path: Path) -> tuple[UInt8[np.ndarray, "f H W 3"], float | None]
     """The frames of a video or of a folder of numbered pictures, and the rate if it is known.
 
     Raises:
-        SampleError: no pictures, pictures of several sizes, or numbers with a gap or without
-            the zeros by which names sort in the order of numbers.
-        ValueError: a picture or video that cannot be read; the message names it.
+        SampleError: pictures of several sizes.
+        ValueError: a picture or video that cannot be read, or pictures not numbered as
+            `numbered_pictures` wants them; the message names it.
     """
     if not path.is_dir():
         video = read_video(path)
@@ -108,38 +108,6 @@ def read_frames(path: Path) -> tuple[UInt8[np.ndarray, "f H W 3"], float | None]
         if frame.shape != frames[0].shape:
             raise SampleError(f"{each}: its size differs from {pictures[0].name}'s")
     return np.stack(frames), None
-
-
-def numbered_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of their numbers, which must be that of their names.
-
-    Raises:
-        SampleError: there is none, one has no number, or one is missing between two others.
-    """
-    pictures = sorted(
-        each
-        for each in folder.iterdir()
-        if each.suffix.lower() in PICTURE_SUFFIXES and each.name[0] != "."
-    )
-    if not pictures:
-        raise SampleError(f"{folder}: there is no picture in it")
-    found = [_NUMBER.search(each.stem) for each in pictures]
-    if None in found:
-        raise SampleError(f"{pictures[found.index(None)]}: a frame's name needs a number")
-    numbers = [int(match.group()) for match in found if match]
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
-    if any(step <= 0 for step in steps):
-        at = next(i for i in range(1, len(numbers)) if numbers[i] <= numbers[i - 1])
-        raise SampleError(
-            f"{folder}: {pictures[at - 1].name} sorts before {pictures[at].name}: names must sort "
-            "in the order of their numbers; write them with leading zeros"
-        )
-    if len(steps) > 1:
-        at = next(i for i in range(1, len(numbers)) if numbers[i] - numbers[i - 1] != min(steps))
-        raise SampleError(
-            f"{folder}: a frame is missing between {pictures[at - 1].name} and {pictures[at].name}"
-        )
-    return pictures
 
 
 def _entries(path: Path) -> list[Any]:

@@ -9,9 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from quickstep.conditions.face_picture import FacePicture
 from quickstep.conditions.skeleton import Poses
-
-ASPECT_TOLERANCE = 0.01
-"""Largest relative difference of two aspect ratios that still count as the same."""
+from quickstep.data.views import same_aspect
 
 
 class SampleError(ValueError):
@@ -126,13 +124,6 @@ class Made:
     num_evaluations: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (width, height) have one shape, up to the rounding of a resize."""
-    difference = abs(one[0] * other[1] - other[0] * one[1])
-    slack = ASPECT_TOLERANCE * one[0] * other[1]
-    return difference <= max(slack, max(one), max(other))
 
 
 def add_array(total: "hashlib._Hash", array: np.ndarray | None) -> None:

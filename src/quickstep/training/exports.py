@@ -1,8 +1,7 @@
 """What a run leaves behind: a model folder, or the part of one that it trained."""
 
-import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import nn
 
 from quickstep.data.prepared import PreparedSet, pictures_to_video
 from quickstep.methods.features import FeatureTasks
-from quickstep.networks.autoencoder import posterior, shift_and_scale
+from quickstep.networks.autoencoder import posterior
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Settings, save_model
 from quickstep.networks.pose_detector import PoseDetector
@@ -80,24 +79,6 @@ def latent_statistics(
     latents = torch.cat(means)
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     return mean.float().tolist(), std.float().tolist()
-
-
-def weights_digest(modules: Iterable[nn.Module]) -> str:
-    """Twelve hexadecimal digits that name the weights of some networks."""
-    total = hashlib.sha256()
-    for module in modules:
-        for key, value in sorted(module.state_dict().items()):
-            total.update(key.encode())
-            total.update(value.detach().float().cpu().numpy().tobytes())
-    return total.hexdigest()[:12]
-
-
-def encoders_digest(vae: AutoencoderKL, image_encoder: nn.Module) -> str:
-    """Names what a set's latents and embeddings were made by; a decoder makes none of them."""
-    parts = [vae.encoder, vae.quant_conv, image_encoder]
-    weights = weights_digest(part for part in parts if part is not None)
-    scaled = torch.cat(shift_and_scale(vae)).cpu().numpy().tobytes()
-    return hashlib.sha256(weights.encode() + scaled).hexdigest()[:12]
 
 
 def _card(name: str, settings: Settings) -> str:

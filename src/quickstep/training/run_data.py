@@ -16,8 +16,8 @@ from quickstep.data.folder_sets import FolderData, prepare_folders
 from quickstep.data.pose_maps import prepare_pose_maps
 from quickstep.data.pose_sets import PoseData, PoseSet, prepare_poses
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
+from quickstep.networks.encoders import encoders_digest
 from quickstep.networks.faces import FaceInput
-from quickstep.training.exports import encoders_digest
 from quickstep.training.ranks import Ranks
 
 UNSEEN = {"num_clips": 64, "first_seed": VALIDATION_START}

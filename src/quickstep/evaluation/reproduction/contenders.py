@@ -12,9 +12,9 @@ from quickstep.data.prepared import DancerData, Report, prepare_dancer
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.reproduction.study import Contender
 from quickstep.networks.folder import SETTINGS_FILE, find_model, load_model, read_settings
+from quickstep.networks.encoders import weights_digest
 from quickstep.training.checkpoint import latest_checkpoint, read_step
 from quickstep.training.config import FREE_ON_RESUME
-from quickstep.training.exports import weights_digest
 from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe
 from quickstep.training.recipes import Family, find_recipe, full_cost, recipe_name
 from quickstep.training.runs import run_recipe
