@@ -20,6 +20,7 @@ FLOORS = {
     "training": 5,
     "animation": 5,
     "evaluation": 6,
+    "preparation": 6,
     "apps": 7,
 }
 ENTRY_POINTS = {"__init__", "__main__"}

@@ -18,6 +18,7 @@ from quickstep.apps.import_checkpoints import import_unianimate
 from quickstep.apps.learning import distill, train
 from quickstep.apps.maps import maps
 from quickstep.apps.poses import poses
+from quickstep.apps.prepare import prepare
 from quickstep.apps.reproduce import reproduce
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "poses": poses,
     "dancer": dancer,
     "maps": maps,
+    "prepare": prepare,
     "train": train,
     "distill": distill,
     "evaluate": evaluate,

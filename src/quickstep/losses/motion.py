@@ -10,10 +10,12 @@ from torch.nn import functional
 
 MotionNorm = Literal["mean", "masked-mean"]
 """How the moving places are added to the loss; see `motion_weight`."""
+MOTION_THRESHOLD = 0.2
+"""The paper's, read as pixels in [-1, 1]."""
 
 
 def motion_mask(
-    video: Float[Tensor, "b f c H W"], *, threshold: float = 0.2
+    video: Float[Tensor, "b f c H W"], *, threshold: float = MOTION_THRESHOLD
 ) -> Bool[Tensor, "b f H W"]:
     """Marks the places that change between a frame and either of its neighbours (Eq. 6).
 
@@ -49,7 +51,7 @@ def motion_mask(
 
 
 def moving_cells(
-    frames: UInt8[Tensor, "b f H W 3"], *, cell: int = 8, threshold: float = 0.2
+    frames: UInt8[Tensor, "b f H W 3"], *, cell: int = 8, threshold: float = MOTION_THRESHOLD
 ) -> Bool[Tensor, "b f h w"]:
     """Marks the latent cells in which a pixel moves: Eq. 6 on pictures, max-pooled to the latents.
 
@@ -63,16 +65,26 @@ def moving_cells(
     Raises:
         ValueError: `threshold` is not positive, or `cell` does not divide the pictures.
     """
-    _check_threshold(threshold)
-    # A grey level is 2 / 255; the mean over three colours passes the threshold if the sum passes
-    # three times as much.
-    levels = threshold * 255 / 2 * 3
+    levels = moving_levels(threshold)
 
     def moved(earlier: Tensor, later: Tensor) -> Tensor:
         change = (later.short() - earlier.short()).abs()
         return change.sum(dim=-1, dtype=torch.int32) > levels
 
     return cells_with(_either_neighbour(frames, moved), cell)
+
+
+def moving_levels(threshold: float = MOTION_THRESHOLD) -> float:
+    """Grey levels, summed over three colours, that a change must pass to be motion.
+
+    A level is 2 / 255 of [-1, 1]; the mean over the colours passes the threshold if their sum
+    passes three times as much.
+
+    Raises:
+        ValueError: `threshold` is not positive.
+    """
+    _check_threshold(threshold)
+    return threshold * 255 / 2 * 3
 
 
 def cells_with(mask: Bool[Tensor, "b f H W"], cell: int) -> Bool[Tensor, "b f h w"]:

@@ -11,8 +11,8 @@ from quickstep.data.dancer import TEST_START, VALIDATION_START
 from quickstep.data.prepared import DancerData, Report, prepare_dancer
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.reproduction.study import Contender
-from quickstep.networks.folder import SETTINGS_FILE, find_model, load_model, read_settings
 from quickstep.networks.encoders import weights_digest
+from quickstep.networks.folder import SETTINGS_FILE, find_model, load_model, read_settings
 from quickstep.training.checkpoint import latest_checkpoint, read_step
 from quickstep.training.config import FREE_ON_RESUME
 from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, StudentRecipe

@@ -1,0 +1,1 @@
+"""Footage to checked, encoded training clips in shards."""

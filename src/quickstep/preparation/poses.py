@@ -1,0 +1,92 @@
+"""Where a clip's skeletons come from: files beside the footage, or a detector."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from quickstep.animation.driving import read_driving
+from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.data.views import same_aspect
+from quickstep.preparation.sources import Source
+
+
+@dataclass(frozen=True)
+class FoundPoses:
+    """One person's poses in some frames.
+
+    Attributes:
+        poses: of the person that is followed.
+        people: how many persons there are in each frame.
+    """
+
+    poses: Poses
+    people: Int[np.ndarray, " f"]
+
+
+@runtime_checkable
+class PoseFinder(Protocol):
+    """Finds the person in pictures."""
+
+    name: str
+    """Names the detector and its weights; clips of another are made anew."""
+
+    def find(self, frames: UInt8[np.ndarray, "f H W 3"], *, fps: float) -> FoundPoses:
+        """The poses in consecutive frames of one scene."""
+        ...
+
+
+class GivenPoses:
+    """The skeletons that lie beside a source, one for each of its frames.
+
+    Args:
+        source: names the file or folder.
+
+    Raises:
+        PoseError: it names none.
+    """
+
+    def __init__(self, source: Source) -> None:
+        if source.poses is None:
+            raise PoseError(f"{source.video}: no skeletons beside it: `quickstep poses` makes them")
+        if not source.poses.exists():
+            raise PoseError(f"{source.poses}: no such file or folder")
+        self.path = source.poses
+
+    @cached_property
+    def poses(self) -> Poses:
+        """All of them, in their own pixels."""
+        return read_driving(self.path).poses
+
+    def at(self, numbers: list[int], *, size: tuple[int, int], fps: float) -> FoundPoses:
+        """The poses of some frames in the pixels of pictures of a size.
+
+        Raises:
+            PoseError: there are fewer poses than frames, or of pictures of another shape.
+        """
+        poses = self.poses
+        if max(numbers) >= len(poses):
+            raise PoseError(
+                f"{self.path}: {len(poses)} skeletons, but the video has frame {max(numbers)}"
+            )
+        if not same_aspect(poses.size, size):
+            raise PoseError(
+                f"{self.path}: skeletons of {poses.size[0]}x{poses.size[1]} pictures, the "
+                f"video's are {size[0]}x{size[1]}"
+            )
+        chosen = poses[numbers].scaled_to(size)
+        timed = Poses(chosen.keypoints, chosen.scores, chosen.visible, chosen.size, fps)
+        return FoundPoses(timed, np.ones(len(numbers), np.int64))
+
+    def expect(self, num_frames: int) -> None:
+        """Refuses skeletons of another video, once it is known how long this one is.
+
+        Raises:
+            PoseError: there are more than frames.
+        """
+        if len(self.poses) != num_frames:
+            raise PoseError(
+                f"{self.path}: {len(self.poses)} skeletons, but the video has {num_frames} frames"
+            )
