@@ -49,8 +49,7 @@ def terms(home, model_folders):
 def test_judged_clips_may_be_of_another_preset(terms):
     """Students learn from one preset and are judged on another; the persons are the same."""
     plain, wild = (
-        PreparedSet(unseen_clips(replace(terms, judged=preset)))
-        for preset in (None, "wild")
+        PreparedSet(unseen_clips(replace(terms, judged=preset))) for preset in (None, "wild")
     )
     assert plain.folder != wild.folder
     assert not np.array_equal(plain.frames, wild.frames)
@@ -175,7 +174,7 @@ def test_a_teacher_of_the_other_family_is_refused_first(terms, calls):
 
 
 def test_a_rate_at_which_a_student_diverges_is_out(terms, monkeypatch, home):
-    def trained(contender, terms, *, seed, rate=None, **options):
+    def trained(contender, terms, *, seed, rate, **options):
         if rate > 2e-4:
             raise DivergenceError("step 3: the loss is nan")
         return home / "a-seed0" / "model"
