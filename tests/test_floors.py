@@ -20,6 +20,7 @@ FLOORS = {
     "training": 5,
     "animation": 5,
     "evaluation": 6,
+    "planning": 6,
     "preparation": 6,
     "apps": 7,
 }

@@ -17,6 +17,7 @@ from quickstep.apps.export import export
 from quickstep.apps.import_checkpoints import import_unianimate
 from quickstep.apps.learning import distill, train
 from quickstep.apps.maps import maps
+from quickstep.apps.plan import plan_animate, plan_distill
 from quickstep.apps.poses import poses
 from quickstep.apps.prepare import prepare
 from quickstep.apps.reproduce import reproduce
@@ -35,6 +36,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "reproduce": reproduce,
     "export": export,
     "import unianimate": import_unianimate,
+    "plan animate": plan_animate,
+    "plan distill": plan_distill,
 }
 DESCRIPTION = "Human image animation in 2 to 4 denoising steps."
 TRACEBACK = "QUICKSTEP_TRACEBACK"

@@ -1,0 +1,111 @@
+"""Counts operations and live memory of code run on tensors without data."""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a piece of code costs.
+
+    Attributes:
+        flops: floating-point operations of its products, a multiplication and an addition as two.
+        peak: largest number of bytes alive at once of what it makes itself.
+        kept: bytes of it that are alive at its end.
+    """
+
+    flops: int
+    peak: int
+    kept: int
+
+
+@contextmanager
+def without_data() -> Iterator[None]:
+    """Tensors made within have shapes, types and devices, and no data; nor do products of them."""
+    with FakeTensorMode():
+        yield
+
+
+def counted(code: Callable[[], Any]) -> Count:
+    """Runs code on tensors without data (`without_data`) and counts; its result is kept till then.
+
+    The code takes the very path that it takes with data: what depends on the device does so here.
+    """
+    live = _LiveBytes()
+    # In this order: the counter sees what the code calls, and what it makes is then looked at.
+    with live, FlopCounterMode(display=False, custom_mapping=_ATTENTION) as flops:
+        result = code()
+    count = Count(flops=flops.get_total_flops(), peak=live.peak, kept=live.now)
+    del result
+    return count
+
+
+def num_bytes(module: nn.Module, *, trainable: bool = False) -> int:
+    """Size of a network's weights and buffers, or of those that learn alone."""
+    tensors: list[Tensor] = [
+        each for each in module.parameters() if each.requires_grad or not trainable
+    ]
+    tensors += [] if trainable else list(module.buffers())
+    return sum(each.numel() * each.element_size() for each in tensors)
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Follows the storages that operations make, from their making to their end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        # A view of what was there before, as of a weight, is nothing new.
+        known = {each.untyped_storage()._cdata for each in given}
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor) and each.untyped_storage()._cdata not in known:
+                self._note(each.untyped_storage())
+        return made
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._sizes:
+            return
+        self._sizes[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        # The Python object of a storage lives as long as the storage does.
+        weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward_flops(
+    _: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any
+) -> int:
+    # Scores once more, and the gradients of both products' factors.
+    return sdpa_flop_count(query, key, value) * 5 // 2
+
+
+_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+}
+"""Of torch's counter, which knows the fused attentions of accelerators alone."""

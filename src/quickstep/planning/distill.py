@@ -1,0 +1,269 @@
+"""What `quickstep distill` needs: a recipe's networks, batches and steps, counted beforehand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from quickstep.data.folder_sets import FolderData
+from quickstep.methods.ledger import Cost
+from quickstep.networks.folder import Model, load_model
+from quickstep.networks.unianimate import UniAnimateUNet
+from quickstep.planning.animate import timed
+from quickstep.planning.counting import Count, counted, num_bytes, without_data
+from quickstep.planning.models import (
+    PUBLIC,
+    Sizes,
+    conditions,
+    made,
+    networks_without_data,
+    noisy_latents,
+    settings_of,
+)
+from quickstep.planning.needs import Choice, Needs, free_memory, program_memory
+from quickstep.training.recipe_kinds import DistillationRecipe, StudentRecipe
+from quickstep.training.student_runs import student_network
+
+_SHARDED = "train.sharding spreads weights and optimiser over the ranks: this is one rank alone"
+
+
+@dataclass(frozen=True)
+class DistillationRun:
+    """What is to be planned.
+
+    Attributes:
+        recipe: the recipe, its changed fields included.
+        teacher: a model's name or folder, or ``unianimate`` for the public checkpoint.
+        device: where it runs.
+    """
+
+    recipe: DistillationRecipe
+    teacher: str | Path
+    device: torch.device = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """Bytes of the networks of a run."""
+
+    teacher: int
+    encoders: int
+    trainable: int
+    student: int
+
+
+def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
+    """Memory, disk, evaluations, operations and, by one pass of the real network, time.
+
+    Args:
+        run: what is to be planned.
+        probe: whether to load the teacher and run one clip there and back, which is left out where
+            it cannot fit.
+
+    Raises:
+        ValueError: no such teacher, or one that does not fit the recipe.
+    """
+    recipe = run.recipe
+    roles, config = _roles(run)
+    rows = list(zip(recipe.clips.lengths, recipe.clips.clips, recipe.clips.shares, strict=True))
+    with without_data():
+        rehearsal = _Rehearsal(run, config)
+        forward_flops = {length: rehearsal.there(length).flops for length, _, _ in rows}
+        longest = max(rows, key=lambda row: row[0] * row[1])[:2]
+        activations = rehearsal.both(*longest).peak
+        choices = _choices(rehearsal, run, roles, activations, *longest)
+    asks = [(share / sum(recipe.clips.shares), clips, length) for length, clips, share in rows]
+    cost = _cost(recipe)
+    steps = recipe.train.num_steps * recipe.train.accumulation
+    clips = sum(share * count for share, count, _ in asks)
+    forward = sum(share * count * forward_flops[length] for share, count, length in asks)
+    needs = Needs(
+        memory={
+            "program": program_memory(run.device),
+            **_weights(recipe, roles),
+            "activations": activations,
+        },
+        available=free_memory(run.device),
+        disk=_disk(recipe, roles),
+        evaluations=steps * clips * cost.total,
+        flops={
+            "student": steps * forward * cost.student,
+            "teacher": steps * forward * cost.teacher,
+            "target": steps * forward * cost.target,
+        },
+        choices=choices,
+        notes=[_SHARDED] if recipe.train.sharding != "none" else [],
+    )
+    if not probe or str(run.teacher) == PUBLIC or not needs.fits():
+        return needs
+    there, both = _probed(run, length=rows[0][0])
+    relative = forward / forward_flops[rows[0][0]]
+    seconds = {
+        "student": steps * relative * both,
+        "teacher": steps * relative * cost.teacher * there,
+        "target": steps * relative * cost.target * there,
+    }
+    return Needs(**{**vars(needs), "seconds": seconds})
+
+
+def _cost(recipe: DistillationRecipe) -> Cost:
+    return recipe.method.cost(checkpointing=recipe.gradient_checkpointing)
+
+
+def _roles(run: DistillationRun) -> tuple[_Roles, dict[str, Any]]:
+    """Sizes of the run's networks, made on the meta device, and the student's settings."""
+    settings = settings_of(run.teacher)
+    meta = networks_without_data(run.teacher, device=torch.device("meta"))
+    teacher = Model(
+        network=meta.network,
+        vae=meta.vae,
+        image_encoder=meta.image_encoder,
+        schedule=settings.schedule.build(),
+        settings=settings,
+        name=str(run.teacher),
+    )
+    student = student_network(run.recipe, teacher)
+    own = num_bytes(student, trainable=True)
+    full = run.recipe.form == "full"
+    roles = _Roles(
+        teacher=num_bytes(meta.network),
+        encoders=num_bytes(meta.vae) + num_bytes(meta.image_encoder),
+        trainable=own,
+        student=num_bytes(student) if full else own,
+    )
+    return roles, dict(student.config)
+
+
+def _weights(recipe: DistillationRecipe, roles: _Roles) -> dict[str, int]:
+    method = recipe.method
+    has_target = isinstance(recipe, StudentRecipe) and getattr(method, "target", "") == "ema"
+    return {
+        "teacher": roles.teacher,
+        "encoders": roles.encoders,
+        "student": roles.student,
+        "target": roles.student if has_target else 0,
+        "average": roles.trainable if recipe.train.ema_decay else 0,
+        "gradients": roles.trainable,
+        "optimiser": 2 * roles.trainable,
+    }
+
+
+def _disk(recipe: DistillationRecipe, roles: _Roles) -> dict[str, int]:
+    # Weights, average and both moments of the optimiser; the target where there is one.
+    one = sum(_weights(recipe, roles)[name] for name in ("student", "target", "average"))
+    checkpoint = one + 2 * roles.trainable
+    model = roles.student + (roles.encoders if recipe.form == "full" else 0)
+    return {"checkpoints": recipe.train.keep_checkpoints * checkpoint, "model": model}
+
+
+def _sizes(recipe: DistillationRecipe, frames: int) -> Sizes:
+    data = recipe.data
+    width, height = data.size if isinstance(data, FolderData) else (data.size, data.size)
+    return Sizes(frames, width, height)
+
+
+class _Rehearsal:
+    """The student's network without data, run as the recipe would run it.
+
+    An adapter's base keeps as much for the backward pass as a network that learns itself.
+    """
+
+    def __init__(self, run: DistillationRun, config: dict[str, Any]) -> None:
+        self.run = run
+        self.networks = networks_without_data(run.teacher, device=run.device)
+        with run.device:
+            self.student = made(UniAnimateUNet, config).train()
+        for parameter in self.student.parameters():
+            # Gradients are counted on their own: these go as soon as they are there.
+            parameter.register_post_accumulate_grad_hook(_forget_gradient)
+
+    def there(self, length: int) -> Count:
+        """One clip without gradient."""
+        with torch.no_grad(), self._precision():
+            told = conditions(self.networks, _sizes(self.run.recipe, length))
+            features = self.student.encode(told)
+            return counted(lambda: _ask(self.student, noisy_latents(told), features))
+
+    def both(
+        self,
+        length: int,
+        clips: int,
+        *,
+        checkpointing: bool | None = None,
+        bf16: bool | None = None,
+    ) -> Count:
+        """A batch there and back, as the recipe has it or otherwise."""
+        again = self.run.recipe.gradient_checkpointing if checkpointing is None else checkpointing
+        if again:
+            self.student.enable_gradient_checkpointing()
+        else:
+            self.student.disable_gradient_checkpointing()
+        with self._precision(bf16):
+            batch = conditions(self.networks, _sizes(self.run.recipe, length), batch=clips)
+            return counted(lambda: _there_and_back(self.student, batch))
+
+    def _precision(self, bf16: bool | None = None) -> torch.autocast:
+        enabled = self.run.recipe.train.precision == "bf16" if bf16 is None else bf16
+        return torch.autocast(self.run.device.type, torch.bfloat16, enabled=enabled)
+
+
+def _forget_gradient(parameter: torch.Tensor) -> None:
+    parameter.grad = None
+
+
+def _ask(network: nn.Module, noisy: torch.Tensor, features: Any) -> torch.Tensor:
+    t = torch.full((len(noisy),), 500, device=noisy.device)
+    return network(noisy, t, features)
+
+
+def _there_and_back(network: Any, told: Any) -> None:
+    prediction = _ask(network, noisy_latents(told), network.encode(told))
+    prediction.float().square().mean().backward()
+
+
+def _choices(
+    rehearsal: _Rehearsal,
+    run: DistillationRun,
+    roles: _Roles,
+    activations: int,
+    length: int,
+    clips: int,
+) -> list[Choice]:
+    recipe = run.recipe
+    rest = program_memory(run.device) + sum(_weights(recipe, roles).values())
+    choices = []
+
+    def add(change: str, memory: int) -> None:
+        choices.append(Choice(f"--set {change}", memory))
+
+    if not recipe.gradient_checkpointing:
+        again = rehearsal.both(length, clips, checkpointing=True)
+        add("gradient_checkpointing=true", rest + again.peak)
+    if recipe.train.precision == "fp32":
+        add("train.precision=bf16", rest + rehearsal.both(length, clips, bf16=True).peak)
+    shorter = (length, 1) if clips > 1 else (max(length // 2, 1), 1)
+    one = "--set clips.lengths={} --set clips.clips={} --set clips.shares=1".format(*shorter)
+    add(one.removeprefix("--set "), rest + rehearsal.both(*shorter).peak)
+    if recipe.form == "full":
+        kept = roles.teacher + roles.encoders + program_memory(run.device)
+        add("form=adapter (about: its own weights are few)", kept + activations)
+    return choices
+
+
+def _probed(run: DistillationRun, *, length: int) -> tuple[float, float]:
+    """Seconds of one clip through the real network, without gradient and there and back."""
+    recipe = run.recipe
+    teacher = load_model(run.teacher, device=run.device)
+    student = student_network(recipe, teacher)
+    student.train()
+    bf16 = recipe.train.precision == "bf16"
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16):
+        told = conditions(teacher, _sizes(recipe, length))
+        with torch.no_grad():
+            features = teacher.network.encode(told)
+            noisy = noisy_latents(told)
+            there = timed(lambda: _ask(teacher.network, noisy, features), run.device)
+        both = timed(lambda: _there_and_back(student, told), run.device)
+    return there, both

@@ -1,0 +1,94 @@
+"""``quickstep plan``: counts that are known, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from quickstep.apps.cli import main
+from quickstep.planning.counting import counted, num_bytes, without_data
+from quickstep.planning.needs import Needs
+
+
+def test_operations_and_live_memory_of_a_product_are_known():
+    with without_data():
+        layer = nn.Linear(8, 16, bias=False)
+        x = torch.zeros(4, 8)
+        with torch.no_grad():
+            count = counted(lambda: layer(layer(x)[:, :8]))
+    assert count.flops == 2 * 2 * 4 * 8 * 16
+    assert count.kept == 4 * 16 * 4
+    assert count.peak == 2 * count.kept
+    assert num_bytes(nn.Linear(8, 16)) == 4 * (8 * 16 + 16)
+
+
+def test_attention_on_the_cpu_is_counted():
+    with without_data():
+        query = torch.zeros(1, 2, 64, 8)
+        with torch.no_grad():
+            count = counted(lambda: nn.functional.scaled_dot_product_attention(query, query, query))
+    assert count.flops == 2 * 2 * 2 * 64 * 64 * 8
+
+
+def plan(capsys, *words):
+    assert main(["plan", *map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_animation_is_planned_and_timed(model_folders, capsys):
+    model = model_folders / "teacher"
+    short, long = (
+        plan(capsys, "animate", "--frames", frames, "--model", model, "--steps", 2, *probe)
+        for frames, probe in ((4, ()), (13, ("--no-probe",)))
+    )
+    assert short["evaluations"] == 2 * 2
+    assert long["evaluations"] == 2 * 2 * 4
+    assert long["flops"]["denoise"] == 4 * short["flops"]["denoise"]
+    assert long["memory"]["windows' features"] == 4 * short["memory"]["windows' features"]
+    assert long["memory"]["network"] == short["memory"]["network"]
+    assert set(short["seconds"]) == {"load", "conditions", "denoise", "decode"}
+    assert long["seconds"] is None
+    assert short["fits"]
+
+
+def test_the_length_is_given_once(capsys):
+    assert main(["plan", "animate"]) == 2
+    assert "DRIVING or --frames, one of them" in capsys.readouterr().err
+
+
+def test_a_distillation_is_planned(model_folders, capsys):
+    """Two steps of two clips of two frames: the ledger's evaluations, and what the loop holds."""
+    changes = ["face=none", "train.num_steps=1", "train.accumulation=2", "clips.lengths=2"]
+    changes += ["clips.clips=2", "clips.shares=1", "method.skip_target=false"]
+    words = [word for change in changes for word in ("--set", change)]
+    told = plan(
+        capsys, "distill", "dancelcm_lab", "--init", model_folders / "teacher", "--no-probe", *words
+    )
+    memory = told["memory"]
+    assert memory["optimiser"] == 2 * memory["gradients"] > 0
+    assert memory["target"] == memory["student"] == memory["teacher"]
+    assert told["evaluations"] == 2 * 2 * 6
+    assert told["flops"]["student"] == 3 * told["flops"]["target"]
+    assert any("gradient_checkpointing" in name for name in told["choices"])
+
+
+def test_what_is_no_distillation_is_named(capsys):
+    assert main(["plan", "distill", "vae_dancer"]) == 2
+    assert "vae_dancer is no distillation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("free", "word"), [(10, "does not fit"), (10**10, "fits")])
+def test_lines_say_what_fits(free, word):
+    needs = Needs(
+        memory={"network": 10**9},
+        available=free,
+        disk={"model": 10**9},
+        evaluations=8.0,
+        flops={"denoise": 4e12},
+        seconds={"denoise": 75.0},
+    )
+    text = "\n".join(needs.lines())
+    assert word in text
+    assert "about 1 min 15 s" in text
+    assert "4 TFLOP" in text
