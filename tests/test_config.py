@@ -41,6 +41,24 @@ def test_changes_reach_nested_fields():
     assert with_changes(changed, {"limit": "none"}).limit is None
 
 
+@dataclasses.dataclass(frozen=True)
+class Other:
+    folder: str = ""
+    rate: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Several:
+    inner: Inner | Other = Inner()
+
+
+def test_a_field_of_another_kind_chooses_that_kind():
+    assert with_changes(Several(), {"inner.folder": "x"}).inner == Other(folder="x")
+    assert with_changes(Several(), {"inner.rate": "2"}).inner == Inner(rate=2.0)
+    with pytest.raises(ValueError, match="no field 'inner.none' in Inner"):
+        with_changes(Several(), {"inner.none": "1", "inner.folder": "x"})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

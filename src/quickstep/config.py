@@ -98,10 +98,23 @@ def _with_changes(config: Any, changes: Mapping[tuple[str, ...], str], above: st
             values[name] = _parse(below.pop(()), hints[name], full)
         if below:
             current = values.get(name, getattr(config, name))
+            current = _with_fields(current, hints[name], {path[0] for path in below})
             if not dataclasses.is_dataclass(current):
                 raise ValueError(f"{full!r}: {name} of {type(config).__name__} has no fields")
             values[name] = _with_changes(current, below, f"{full}.")
     return dataclasses.replace(config, **values)
+
+
+def _with_fields(current: Any, hint: Any, names: set[str]) -> Any:
+    """Where a field may be of several kinds, one that has these fields: the present if it does."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return current
+    fitting = _fitting(hint, dict.fromkeys(names))
+    known = {field.name for field in dataclasses.fields(current)} if current is not None else set()
+    if names <= known or not dataclasses.is_dataclass(fitting):
+        return current
+    has_all = names <= {field.name for field in dataclasses.fields(fitting)}
+    return fitting() if has_all else current  # type: ignore[operator]
 
 
 def _expect_field(config: Any, name: str, full: str) -> None:
