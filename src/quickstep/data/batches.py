@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from quickstep.data.encoded_clips import PreparedClips, drawn_batch
 from quickstep.data.faces import PreparedFaces
 from quickstep.data.prepared import PreparedSet, pictures_to_video
-from quickstep.losses.motion import moving_cells
 
 OF_REFERENCE = ("reference", "picture", "reference_pose", "image", "face", "face_found")
 """What a batch of clips says of the references, not of the dance."""
@@ -137,19 +137,7 @@ class ClipBatches:
             num_frames=available,
             num_clips=len(self.prepared) * max(self.references, 1),
         )
-        self._expect_references(available)
-
-    def _expect_references(self, available: int) -> None:
-        if not 1 <= self.references <= available + 1:
-            raise ValueError(
-                f"references must be between 1 and the set's {available + 1} frames of a clip: "
-                f"got {self.references}"
-            )
-        if any(count % self.references for count in self.clips):
-            raise ValueError(
-                "clips must be multiples of references, each reference counts as a clip: got "
-                f"{self.clips} and {self.references}"
-            )
+        expect_reference_counts(self.clips, self.references, frames=available + 1)
         known = len(set(self.prepared.sources))
         if self.references > 1 and max(self.clips) // self.references > known:
             raise ValueError(
@@ -166,24 +154,15 @@ class ClipBatches:
         rng = np.random.default_rng((self.seed, index))
         shares = np.asarray(self.shares) / sum(self.shares)
         kind = rng.choice(len(self.lengths), p=shares)
-        num_frames, members = self.lengths[kind], self.references
-        rows = self._rows(rng, count=self.clips[kind] // members)
-        available = self.prepared.frames.shape[1] - 1
-        moments, references = [], []
-        for _ in rows:
-            stride = int(rng.integers(1, (available - 1) // max(num_frames - 1, 1) + 1))
-            start = int(rng.integers(0, available - (num_frames - 1) * stride))
-            moments.append(1 + start + stride * np.arange(num_frames))
-            references += self._references(rng, shown=moments[-1], available=available)
-        batch = self.clips_at(
-            rows.repeat(members), np.stack(moments).repeat(members, 0), np.asarray(references)
+        return drawn_batch(
+            PreparedClips(self.prepared, self.faces, self.pose_maps),
+            self._rows(rng, count=self.clips[kind] // self.references),
+            rng=rng,
+            num_frames=self.lengths[kind],
+            references=self.references,
+            any_reference=self.any_reference,
+            face_drop=self.face_drop,
         )
-        if self.faces is not None:
-            kept = rng.random(len(rows)) >= self.face_drop
-            batch["face_found"] &= torch.from_numpy(kept.repeat(members))
-        if members > 1:
-            batch["group"] = torch.arange(len(rows)).repeat_interleave(members)
-        return batch
 
     def _rows(self, rng: np.random.Generator, *, count: int) -> np.ndarray:
         """Different clips, with several references also of different sources."""
@@ -194,49 +173,35 @@ class ClipBatches:
         _, first = np.unique(sources, return_index=True)
         return order[np.sort(first)[:count]]
 
-    def _references(
-        self, rng: np.random.Generator, *, shown: np.ndarray, available: int
-    ) -> list[int]:
-        """The frames that a clip is told as its references."""
-        if self.references == 1:
-            other = rng.random() < self.any_reference
-            return [int(rng.integers(1, available + 1)) if other else 0]
-        free = np.setdiff1d(np.arange(available + 1), shown)
-        if len(free) < self.references:
-            free = np.arange(available + 1)
-        drawn = rng.choice(free, size=self.references, replace=False).tolist()
-        if rng.random() < self.any_reference:
-            return drawn
-        return [0, *(frame for frame in drawn if frame)][: self.references]
-
     def clips_at(
         self, rows: np.ndarray, moments: np.ndarray, references: np.ndarray
     ) -> dict[str, Tensor]:
-        """The batch of given clips (``rows``), frames (b f) and reference frames (b).
+        """The batch of given clips; see `quickstep.data.encoded_clips.Clips.clips_at`."""
+        clips = PreparedClips(self.prepared, self.faces, self.pose_maps)
+        return clips.clips_at(rows, moments, references)
 
-        It holds ``latents``, ``reference``, ``picture``, ``pose``, ``reference_pose``,
-        ``image``, ``person``, and ``motion``, the cells that move from one of these frames to
-        the next; with ``faces`` also ``face`` and ``face_found``, with ``pose_maps`` those.
-        """
-        prepared, across = self.prepared, rows[:, None]
-        frames = torch.from_numpy(prepared.frames[across, moments])
-        cell = frames.shape[2] // prepared.person.shape[2]
-        batch = {
-            "latents": torch.from_numpy(prepared.latents[across, moments]).float(),
-            "reference": torch.from_numpy(prepared.latents[rows, references]).float(),
-            "picture": torch.from_numpy(prepared.frames[rows, references]),
-            "pose": torch.from_numpy(prepared.poses[across, moments]),
-            "reference_pose": torch.from_numpy(prepared.poses[rows, references]),
-            "image": torch.from_numpy(prepared.images[rows, references])[:, None].float(),
-            "person": torch.from_numpy(prepared.person[across, moments]).float().div(255),
-            "motion": moving_cells(frames, cell=cell).float(),
-        }
-        if self.pose_maps is not None:
-            batch["pose_maps"] = torch.from_numpy(self.pose_maps[across, moments])
-        if self.faces is not None:
-            batch["face"] = torch.from_numpy(self.faces.features[rows]).float()
-            batch["face_found"] = torch.from_numpy(self.faces.found[rows])
-        return batch
+
+def expect_reference_counts(clips: Sequence[int], references: int, *, frames: int) -> None:
+    """Refuses numbers of references that batches cannot have.
+
+    Args:
+        clips: clips a batch for each length; one told with several references counts as often.
+        references: with how many each is told.
+        frames: what a clip can be told, its prepared reference among them.
+
+    Raises:
+        ValueError: there are fewer frames, or `clips` are not multiples.
+    """
+    if not 1 <= references <= frames:
+        raise ValueError(
+            f"references must be between 1 and the set's {frames} frames of a clip: "
+            f"got {references}"
+        )
+    if any(count % references for count in clips):
+        raise ValueError(
+            "clips must be multiples of references, each reference counts as a clip: got "
+            f"{clips} and {references}"
+        )
 
 
 def expect_mix(
@@ -244,7 +209,7 @@ def expect_mix(
     lengths: Sequence[int],
     clips: Sequence[int],
     shares: Sequence[float],
-    num_frames: int,
+    num_frames: int | None = None,
     num_clips: int | None = None,
 ) -> None:
     """Refuses batches that cannot be drawn from a set, before the set is made.
@@ -253,7 +218,8 @@ def expect_mix(
         lengths: as of `ClipBatches`.
         clips: likewise.
         shares: likewise.
-        num_frames: frames of the set's clips, the reference not counted.
+        num_frames: frames of the set's clips, the reference not counted; None where they are not
+            known yet, or differ.
         num_clips: clips of the set; None where they are not counted yet.
 
     Raises:

@@ -18,13 +18,14 @@ its reference: that frame may show the back of the head, and all of them are too
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Bool, Float16
-from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
 from quickstep.conditions.face_picture import FacePicture, find_face
@@ -37,7 +38,13 @@ from quickstep.data.dancer.rays import Window
 from quickstep.data.folder_sets import FolderData
 from quickstep.data.image import read_image
 from quickstep.data.kept_beside import note_kept, rows_kept
-from quickstep.data.prepared import DancerData, PreparedSet, Report, pictures_to_video
+from quickstep.data.prepared import (
+    DancerData,
+    PreparedSet,
+    Report,
+    pictures_to_video,
+    ready_to_encode,
+)
 from quickstep.data.turns import in_turn
 from quickstep.networks.faces import Feature, face_features
 from quickstep.networks.mtcnn import load_mtcnn
@@ -85,7 +92,6 @@ def dancer_face(
     return FacePicture(picture, (x0 - left, y0 - top, x1 - left, y1 - top))
 
 
-@in_turn
 def prepare_faces(
     prepared: PreparedSet,
     data: DancerData | FolderData,
@@ -112,13 +118,51 @@ def prepare_faces(
     Raises:
         ValueError: the set is of another version of the renderer, or the folder of other data.
     """
-    folder, count = prepared.folder / f"faces-{size}", len(prepared)
-    settings = json.loads(json.dumps({**asdict(data), "face_size": size, "finer": FINER}))
+    if isinstance(data, DancerData):
+        face_of = _dancer_faces(prepared, data, device=device)
+    else:
+        face_of = _folder_faces(data, device=device)
+    return crop_faces(
+        prepared.folder / f"faces-{size}",
+        face_of,
+        count=len(prepared),
+        size=size,
+        made_from={**asdict(data), "finer": FINER},
+        report=report,
+    )
+
+
+@in_turn
+def crop_faces(
+    folder: Path,
+    face_of: Callable[[int], FacePicture | None],
+    *,
+    count: int,
+    size: int,
+    made_from: dict[str, Any],
+    report: Report | None = None,
+) -> Path:
+    """Crops the faces that lack in a folder, going on where it was stopped.
+
+    Args:
+        folder: where they go.
+        face_of: the face of clip 0, 1, ..., or None for one without.
+        count: clips.
+        size: side of the crops in pixels.
+        made_from: what decides the faces, as JSON can have it.
+        report: progress.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the folder holds faces made from something else.
+    """
+    settings = json.loads(json.dumps({**made_from, "face_size": size}))
     note = folder / "faces.json"
     done = rows_kept(note, settings)
     if done == count:
         return folder
-    folder.mkdir(exist_ok=True)
     crops, found = (
         np.lib.format.open_memmap(
             folder / name, mode="r+" if done else "w+", dtype=dtype, shape=shape
@@ -128,10 +172,6 @@ def prepare_faces(
             ("found.npy", np.bool_, (count,)),
         )
     )
-    if isinstance(data, DancerData):
-        face_of = _dancer_faces(prepared, data, device=device)
-    else:
-        face_of = _folder_faces(data, device=device)
     for start in range(done, count, _CHUNK):
         stop = min(start + _CHUNK, count)
         for row in range(start, stop):
@@ -161,14 +201,14 @@ def _dancer_faces(
 def _folder_faces(
     data: FolderData, *, device: torch.device | str
 ) -> Callable[[int], FacePicture | None]:
-    rows, nets = data.rows(), load_mtcnn(device=device)
+    rows, nets = cache(data.rows), cache(partial(load_mtcnn, device=device))
     last: dict[Path, FacePicture | None] = {}
 
     def face_of(row: int) -> FacePicture | None:
-        path = rows[row][0] / "reference.png"
+        path = rows()[row][0] / "reference.png"
         if path not in last:  # a long clip has several rows, one after the other
             last.clear()
-            last[path] = reference_face(path) or find_face(read_image(path), nets)
+            last[path] = reference_face(path) or find_face(read_image(path), nets())
         return last[path]
 
     return face_of
@@ -200,9 +240,7 @@ def encode_faces(
     found = np.load(folder / "found.npy", allow_pickle=False)
     if path.is_file():
         return PreparedFaces(np.load(path, mmap_mode="r", allow_pickle=False), found)
-    for encoder in (vae, image_encoder):
-        nn.Module.to(encoder, device)
-        encoder.eval()
+    ready_to_encode(vae, image_encoder, device)
     crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
     rows = []
     for start in range(0, len(crops), _CHUNK):

@@ -210,7 +210,7 @@ class ShardClips:
         moments: Int[np.ndarray, "b n"],
         references: Int[np.ndarray, " b"],
     ) -> dict[str, Tensor]:
-        """The batch of given clips; see `quickstep.data.batches.ClipBatches.clips_at`."""
+        """The batch of given clips; see `quickstep.data.encoded_clips.Clips.clips_at`."""
         found = [
             self._clip(int(row), own, int(reference))
             for row, own, reference in zip(rows, moments, references, strict=True)
