@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from quickstep.data.folder_sets import FolderData
+from quickstep.data.prepared import DancerData
+from quickstep.data.shards import ShardClips, ShardData
 from quickstep.methods.ledger import Cost
 from quickstep.networks.folder import Model, load_model
 from quickstep.networks.unianimate import UniAnimateUNet
@@ -159,8 +160,8 @@ def _disk(recipe: DistillationRecipe, roles: _Roles) -> dict[str, int]:
 
 
 def _sizes(recipe: DistillationRecipe, frames: int) -> Sizes:
-    data = recipe.data
-    width, height = data.size if isinstance(data, FolderData) else (data.size, data.size)
+    data = ShardClips(recipe.data) if isinstance(recipe.data, ShardData) else recipe.data
+    width, height = (data.size, data.size) if isinstance(data, DancerData) else data.size
     return Sizes(frames, width, height)
 
 

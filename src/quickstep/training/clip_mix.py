@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from quickstep.data.batches import expect_mix
 from quickstep.data.folder_sets import FolderData
 from quickstep.data.prepared import DancerData
+from quickstep.data.shards import ShardData
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipMix:
-    """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`."""
+    """Which clips a batch holds; see `quickstep.data.batches.ClipBatches`, and `ShardBatches`."""
 
     lengths: tuple[int, ...] = (4, 8, 16)
     clips: tuple[int, ...] = (4, 2, 1)
@@ -29,8 +30,10 @@ class ClipMix:
         total = sum(share * clips * (length + 1) for length, clips, share in parts)
         return total / sum(self.shares)
 
-    def expect_data(self, data: DancerData | FolderData) -> None:
+    def expect_data(self, data: DancerData | FolderData | ShardData) -> None:
         """Refuses batches that the data cannot give, before any of it is made.
+
+        How long the clips of shards are is known when they are opened.
 
         Raises:
             ValueError: as `quickstep.data.batches.expect_mix`.
@@ -40,6 +43,6 @@ class ClipMix:
             lengths=self.lengths,
             clips=self.clips,
             shares=self.shares,
-            num_frames=data.num_frames,
+            num_frames=None if isinstance(data, ShardData) else data.num_frames,
             num_clips=None if known is None else known * max(self.references, 1),
         )

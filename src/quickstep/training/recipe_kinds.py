@@ -7,6 +7,7 @@ from quickstep.data.feature_batches import PeopleData
 from quickstep.data.folder_sets import FolderData
 from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
+from quickstep.data.shards import ShardData
 from quickstep.diffusion.sampling import Sampler
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.contrast import ContrastConfig
@@ -216,7 +217,7 @@ class FaceSettings:
 class _Distillation:
     """What all distillations have; see `StudentRecipe`."""
 
-    data: DancerData | FolderData
+    data: DancerData | FolderData | ShardData
     teacher: str
     clips: ClipMix = ClipMix()
     sampler: Sampler = "segment"

@@ -11,14 +11,18 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.config import digest
 from quickstep.data.dancer.seeds import VALIDATION_START
-from quickstep.data.faces import PreparedFaces, encode_faces, prepare_faces
+from quickstep.data.encoded_clips import PreparedClips
+from quickstep.data.faces import PreparedFaces, crop_faces, encode_faces, prepare_faces
 from quickstep.data.folder_sets import FolderData, prepare_folders
 from quickstep.data.pose_maps import prepare_pose_maps
 from quickstep.data.pose_sets import PoseData, PoseSet, prepare_poses
 from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set, prepare_dancer
+from quickstep.data.shards import ShardClips, ShardData, ShardError, read_shard_manifest
 from quickstep.networks.encoders import encoders_digest
 from quickstep.networks.faces import FaceInput
 from quickstep.training.ranks import Ranks
+
+AnyData = DancerData | FolderData | ShardData
 
 UNSEEN = {"num_clips": 64, "first_seed": VALIDATION_START}
 """What to change of procedural data to get a few persons that training never sees."""
@@ -84,23 +88,71 @@ class RunData:
         )
         return PreparedSet(prepared.folder, encoders)
 
+    def clips(
+        self,
+        data: AnyData,
+        *,
+        face: FaceInput | None,
+        with_maps: bool,
+        vae: AutoencoderKL,
+        image_encoder: CLIPVisionModelWithProjection,
+    ) -> PreparedClips | ShardClips:
+        """The encoded clips with what else a model is told of them.
+
+        Args:
+            data: which clips.
+            face: how it is told their faces; None for a model that is not.
+            with_maps: whether it is told Champ's maps.
+            vae: its autoencoder.
+            image_encoder: its image encoder.
+
+        Raises:
+            ShardError: shards of other encoders, or without what the model is told.
+        """
+        encoders = {"vae": vae, "image_encoder": image_encoder}
+        if isinstance(data, ShardData):
+            if with_maps:
+                raise ShardError(
+                    f"{data.shards}: shards hold no pose maps, which Champ models are told: "
+                    "set data.folder to clip folders with maps"
+                )
+            return self._shards(data, face, **encoders)
+        prepared = self.encoded(data, **encoders)
+        maps = self.pose_maps(data) if with_maps else None
+        faces = None if face is None else self.faces(data, face, **encoders)
+        return PreparedClips(prepared, faces, maps)
+
+    def _shards(
+        self,
+        data: ShardData,
+        face: FaceInput | None,
+        *,
+        vae: AutoencoderKL,
+        image_encoder: CLIPVisionModelWithProjection,
+    ) -> ShardClips:
+        clips = ShardClips(data)
+        if clips.encoders != encoders_digest(vae, image_encoder):
+            raise ShardError(
+                f"{clips.folder}: encoded by {clips.manifest['encoders']['model']!r}, not "
+                "by this run's encoders: run `quickstep prepare` with --model the teacher"
+            )
+        if face is not None:
+            clips.faces = self.faces(data, face, vae=vae, image_encoder=image_encoder)
+        return clips
+
     def faces(
         self,
-        data: DancerData | FolderData,
+        data: AnyData,
         wanted: FaceInput,
         *,
         vae: AutoencoderKL,
         image_encoder: CLIPVisionModelWithProjection,
     ) -> PreparedFaces:
         """The faces of the same clips, as a model wants to be told them."""
-        prepared = self.rendered(data)
 
         def prepare() -> PreparedFaces:
-            folder = prepare_faces(
-                prepared, data, size=wanted.size, device=self.device, report=self.report
-            )
             return encode_faces(
-                folder,
+                self._cropped_faces(data, wanted.size),
                 feature=wanted.feature,
                 vae=vae,
                 image_encoder=image_encoder,
@@ -111,6 +163,23 @@ class RunData:
 
         self.ranks.on_first(prepare)
         return prepare()
+
+    def _cropped_faces(self, data: AnyData, size: int) -> Path:
+        if not isinstance(data, ShardData):
+            prepared = self.rendered(data)
+            return prepare_faces(prepared, data, size=size, device=self.device, report=self.report)
+        clips = ShardClips(data)
+        stored = clips.manifest["settings"]["face_size"]
+        if size > stored:
+            raise ShardError(f"face.size must be at most the shards' {stored}: got {size}")
+        return crop_faces(
+            self.home / "data" / f"shards-{clips.digest}" / f"faces-{size}",
+            clips.face,
+            count=len(clips),
+            size=size,
+            made_from={"clips": clips.digest},
+            report=self.report,
+        )
 
     def pose_maps(self, data: DancerData | FolderData) -> np.ndarray:
         """Champ's maps of the same clips."""
@@ -127,8 +196,13 @@ class RunData:
 def unseen_data(data: DancerData) -> DancerData: ...
 @overload
 def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None: ...
-def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None:
+@overload
+def unseen_data(data: AnyData) -> AnyData | None: ...
+def unseen_data(data: AnyData) -> AnyData | None:
     """A few clips of persons that training never sees; None where none are known."""
+    if isinstance(data, ShardData):
+        splits = {clip["split"] for clip in read_shard_manifest(Path(data.shards))["clips"]}
+        return replace(data, split=data.unseen) if data.unseen in splits else None
     if isinstance(data, DancerData):
         return replace(data, **UNSEEN)
     return replace(data, folder=data.unseen, unseen="") if data.unseen else None

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
@@ -22,10 +21,11 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.config import from_dict, to_dict, with_changes
 from quickstep.data.batches import ClipBatches, PersonBatches, PictureBatches
-from quickstep.data.faces import PreparedFaces
-from quickstep.data.folder_sets import FolderData
+from quickstep.data.encoded_clips import PreparedClips
 from quickstep.data.pose_sets import PoseData
-from quickstep.data.prepared import DancerData, PreparedSet, Report
+from quickstep.data.prepared import Report
+from quickstep.data.shard_batches import ShardBatches
+from quickstep.data.shards import ShardClips, ShardData
 from quickstep.methods.contrast import Contrast
 from quickstep.methods.denoising import Denoising
 from quickstep.methods.protocol import Batches, Method
@@ -46,6 +46,7 @@ from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
     ChampRecipe,
     DistillationRecipe,
+    FaceSettings,
     FeatureRecipe,
     ImageEncoderRecipe,
     PeRFlowRecipe,
@@ -55,7 +56,7 @@ from quickstep.training.recipe_kinds import (
     TeacherRecipe,
 )
 from quickstep.training.recipes import find_recipe
-from quickstep.training.run_data import UNSEEN, RunData, unseen_data
+from quickstep.training.run_data import UNSEEN, AnyData, RunData, unseen_data
 from quickstep.training.starting import started_network
 from quickstep.training.student_faces import face_input
 from quickstep.training.student_previews import StudentPreview
@@ -203,7 +204,7 @@ class _Run:
             )
 
         data = self.recipe.data
-        pictures = None if isinstance(data, PoseData) else self.data.rendered(data)
+        pictures = None if isinstance(data, PoseData | ShardData) else self.data.rendered(data)
         self.ranks.on_first(write)
         return path
 
@@ -298,9 +299,7 @@ class _Run:
             segments=method.segments,
             guidance=method.guidance,
             vae=teacher.vae,
-            prepared=self._encoded(unseen),
-            faces=self._faces(recipe, unseen),
-            pose_maps=self._pose_maps(unseen),
+            clips=self._told(recipe, unseen),
         )
         return method, self._clips(recipe), preview
 
@@ -329,45 +328,43 @@ class _Run:
         unseen = unseen_data(recipe.data)
         if unseen is None:
             return None
+        shown = self._told(recipe, unseen)
+        assert isinstance(shown, PreparedClips)  # only distillations take shards
         return partial(
             preview_clips,
             self.folder,
             network=network,
             vae=self.parts["vae"],
             settings=self.settings,
-            prepared=self._encoded(unseen),
-            pose_maps=self._pose_maps(unseen),
+            prepared=shown.prepared,
+            pose_maps=shown.pose_maps,
         )
 
-    def _clips(self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe) -> ClipBatches:
-        return ClipBatches(
-            self._encoded(recipe.data),
-            **to_dict(recipe.clips),
-            seed=recipe.train.seed,
-            pose_maps=self._pose_maps(recipe.data),
-            **self._face_options(recipe),
-        )
-
-    def _pose_maps(self, data: DancerData | FolderData) -> np.ndarray | None:
-        """The maps of a set, for a family that is told them."""
-        assert self.settings is not None
-        return self.data.pose_maps(data) if self.settings.family == "champ" else None
-
-    def _face_options(
+    def _clips(
         self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe
-    ) -> dict[str, Any]:
-        if isinstance(recipe, TeacherRecipe | ChampRecipe) or recipe.face is None:
-            return {}
-        return {"faces": self._faces(recipe, recipe.data), "face_drop": recipe.face.drop}
+    ) -> ClipBatches | ShardBatches:
+        clips, face = self._told(recipe, recipe.data), _face_of(recipe)
+        options: dict[str, Any] = {
+            **to_dict(recipe.clips),
+            "seed": recipe.train.seed,
+            "face_drop": face.drop if face else 0.0,
+        }
+        if isinstance(clips, ShardClips):
+            return ShardBatches(clips, **options)
+        told = {"faces": clips.faces, "pose_maps": clips.pose_maps}
+        return ClipBatches(clips.prepared, **told, **options)
 
-    def _faces(
-        self, recipe: DistillationRecipe, data: DancerData | FolderData
-    ) -> PreparedFaces | None:
-        wanted = face_input(recipe.face)
-        return None if wanted is None else self.data.faces(data, wanted, **self.parts)
-
-    def _encoded(self, data: DancerData | FolderData) -> PreparedSet:
-        return self.data.encoded(data, **self.parts)
+    def _told(
+        self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe, data: AnyData
+    ) -> PreparedClips | ShardClips:
+        """Clips with all that the recipe's networks are told of them."""
+        assert self.settings is not None
+        return self.data.clips(
+            data,
+            face=face_input(_face_of(recipe)),
+            with_maps=self.settings.family == "champ",
+            **self.parts,
+        )
 
     def _encoders(self, names: tuple[str, ...]) -> tuple[AutoencoderKL, Any]:
         """Autoencoder and image encoder of two runs, or of one run or model that has both."""
@@ -390,3 +387,8 @@ class _Run:
         """The network with the weights of ``init``, else of ``start``, when there is one."""
         init = self.init or start
         return network if init is None else started_network(network, part=part, init=init)
+
+
+def _face_of(recipe: TeacherRecipe | ChampRecipe | DistillationRecipe) -> FaceSettings | None:
+    """How the recipe's network is told faces; teachers are not."""
+    return None if isinstance(recipe, TeacherRecipe | ChampRecipe) else recipe.face

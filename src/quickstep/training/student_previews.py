@@ -10,10 +10,9 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from quickstep.data.batches import ClipBatches
-from quickstep.data.faces import PreparedFaces
+from quickstep.data.encoded_clips import Clips
 from quickstep.data.image import write_image
-from quickstep.data.prepared import PreparedSet, pictures_to_video, video_to_pictures
+from quickstep.data.prepared import pictures_to_video, video_to_pictures
 from quickstep.data.sheet import contact_sheet, moments
 from quickstep.diffusion.noise import draw_noise
 from quickstep.diffusion.segments import Segments
@@ -48,9 +47,7 @@ class StudentPreview:
         segments: the times it trains on.
         guidance: g of the teacher in the loss.
         vae: latents to pictures.
-        prepared: encoded clips that training does not see.
-        faces: their faces, for a student that is told them.
-        pose_maps: Champ's maps of them, for a family that is told those.
+        clips: encoded clips that training does not see.
         count: clips to draw.
         num_frames: frames of each.
     """
@@ -67,9 +64,7 @@ class StudentPreview:
         segments: Segments,
         guidance: float,
         vae: AutoencoderKL,
-        prepared: PreparedSet,
-        faces: PreparedFaces | None = None,
-        pose_maps: np.ndarray | None = None,
+        clips: Clips,
         count: int = 2,
         num_frames: int = 8,
     ) -> None:
@@ -78,21 +73,16 @@ class StudentPreview:
         self.teacher, self.teacher_settings = teacher, teacher_settings
         self.settings, self.segments, self.guidance = settings, segments, guidance
         self.vae, self.conditions = vae, conditions
-        available = prepared.frames.shape[1] - 1
-        shown = 1 + np.array(moments(available, count=num_frames))
-        rows = np.arange(min(count, len(prepared)))
-        self.truth: UInt8[np.ndarray, "b f H W 3"] = prepared.frames[rows[:, None], shown]
-        self.references: UInt8[np.ndarray, "b H W 3"] = prepared.frames[rows, 0]
-        batches = ClipBatches(
-            prepared,
-            lengths=(len(shown),),
-            clips=(1,),
-            shares=(1.0,),
-            faces=faces,
-            pose_maps=pose_maps,
-        )
+        rows = np.arange(min(count, len(clips)))
+        available = min(clips.num_frames(int(row)) for row in rows)
+        shown = np.tile(1 + np.array(moments(available, count=num_frames)), (len(rows), 1))
+        references = np.zeros(len(rows), int)
+        self.truth: UInt8[np.ndarray, "b f H W 3"] = clips.pictures_at(rows, shown)
+        self.references: UInt8[np.ndarray, "b H W 3"] = clips.pictures_at(
+            rows, references[:, None]
+        )[:, 0]
         device = next(student.parameters()).device
-        batch = batches.clips_at(rows, np.tile(shown, (len(rows), 1)), np.zeros(len(rows), int))
+        batch = clips.clips_at(rows, shown, references)
         self.batch = {name: value.to(device) for name, value in batch.items()}
         self._teacher_rows: dict[str, UInt8[np.ndarray, "b f H W 3"]] = {}
 
