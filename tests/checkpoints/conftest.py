@@ -7,6 +7,7 @@ import pytest
 import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL
+from safetensors.torch import save_file
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -14,7 +15,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from quickstep.checkpoints import champ
 from quickstep.checkpoints.unianimate import SETTINGS, family
+from quickstep.networks.champ import ChampNetwork, ChampShape
+from quickstep.networks.champ.checkpoint import checkpoint_states
 from quickstep.networks.unianimate import UniAnimateUNet
 
 WIDTHS = (32, 32, 64, 64)
@@ -74,6 +78,32 @@ def small_text() -> CLIPTextModel:
     )
     with init_empty_weights(include_buffers=False):
         return CLIPTextModel(config)
+
+
+CHAMP = ChampShape(
+    widths=(32, 64), attend=(True, False), layers_per_block=1, map_widths=(16, 32, 32, 32)
+)
+CHAMP_EMBEDDING = 48
+
+
+def small_champ() -> ChampNetwork:
+    with torch.device("meta"):
+        return CHAMP.build(image_width=CHAMP_EMBEDDING)
+
+
+def small_champ_vision() -> CLIPVisionModelWithProjection:
+    config = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        patch_size=7,
+        image_size=28,
+        projection_dim=CHAMP_EMBEDDING,
+        hidden_act="quick_gelu",
+    )
+    with torch.device("meta"):
+        return CLIPVisionModelWithProjection(config)
 
 
 def random_state(shapes, *, seed):
@@ -199,3 +229,46 @@ def public_files(states, tmp_path_factory):
     torch.save({"state_dict": whole, "epoch": 3, "global_step": 9}, paths["vae"])
     torch.save(states["clip"], paths["clip"])
     return paths
+
+
+@pytest.fixture(scope="session")
+def champ_family():
+    """Champ's files and remaps with small networks."""
+    return champ.family(
+        make_network=small_champ,
+        make_autoencoder=small_vae,
+        make_image_encoder=small_champ_vision,
+        settings=replace(champ.SETTINGS, size=(64, 64), frames=4, steps_best=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def champ_states():
+    """The tensors of Champ's own files."""
+    states = {}
+    for seed, (file, state) in enumerate(checkpoint_states(small_champ()).items()):
+        states[file] = random_state({key: value.shape for key, value in state.items()}, seed=seed)
+    motion = states["motion_module"]
+    for key in motion:
+        if key.endswith("attention_blocks.1.pos_encoder.pe"):
+            motion[key] = motion[key.replace("blocks.1.pos", "blocks.0.pos")].clone()
+    return states
+
+
+@pytest.fixture(scope="session")
+def pretrained(champ_states, tmp_path_factory):
+    """The folders that upstream's instructions lay out."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    for name in ("champ", "sd-vae-ft-mse", "image_encoder"):
+        (folder / name).mkdir()
+    for name, state in champ_states.items():
+        torch.save(state, folder / "champ" / f"{name}.pth")
+    encoders = {
+        "sd-vae-ft-mse/diffusion_pytorch_model.safetensors": small_vae(),
+        "image_encoder/pytorch_model.bin": small_champ_vision(),
+    }
+    for seed, (file, network) in enumerate(encoders.items()):
+        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        save = save_file if file.endswith("safetensors") else torch.save
+        save(random_state(shapes, seed=seed), folder / file)
+    return folder

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from quickstep.checkpoints.families import Family
 
 Output = Annotated[Positional[Path | None], arg(metavar="OUT")]
+FolderWords = Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR... OUT")]
 File = Annotated[Path, arg(metavar="FILE")]
 
 
@@ -45,6 +46,47 @@ def import_unianimate(
 
     paths = {"unet": unet, "vae": vae, "clip": clip}
     return _import(family(), paths, output, check=check, half=half, json=json)
+
+
+def import_champ(
+    folders: FolderWords = (),
+    /,
+    *,
+    check: bool = False,
+    half: bool = False,
+    json: Json = False,
+) -> int:
+    """Make a model folder of Champ's public files: a teacher.
+
+    Nothing in the files is run. docs/checkpoints.md says which files are looked for, where they
+    are published, and under which licences.
+
+    Args:
+        folders: where the files are, Champ's own, sd-vae-ft-mse and image_encoder (upstream's
+            pretrained_models holds them all), and last the model folder to make; --check needs
+            no last one.
+        check: only say whether the files are whole and as published; write nothing.
+        half: store the weights as float16, half the size; they load as any type.
+        json: print a JSON summary on stdout.
+    """
+    from quickstep.checkpoints.champ import family
+
+    champ = family()
+    given, output = _folders_and_output(folders, check=check)
+    return _import(champ, champ.find(given), output, check=check, half=half, json=json)
+
+
+def _folders_and_output(words: tuple[Path, ...], *, check: bool) -> tuple[list[Path], Path | None]:
+    """Which words are folders to look in; a check takes the words of an import, too."""
+    given = [*words]
+    if check and (len(given) == 1 or (given and given[-1].is_dir())):
+        return given, None
+    if len(given) < 2:
+        raise ValueError(
+            "import needs DIR, where the files are, and OUT, the folder to make "
+            "(or --check, which writes nothing)"
+        )
+    return given[:-1], given[-1]
 
 
 def _import(
@@ -86,7 +128,9 @@ def _check(family: "Family", paths: dict[str, Path], *, json: bool) -> int:
             verify_parts(found, progress=progress)
             origin = origin_of(family, found, progress=progress)
     if json:
-        rows = {part.part.name: part.report.lines() for part in found}
+        rows: dict[str, list[str]] = {part.part.name: [] for part in found}
+        for part in found:
+            rows[part.part.name] += part.report.lines()
         print(json_format.dumps({**origin, "faults": rows}, indent=2))
     else:
         for part in found:

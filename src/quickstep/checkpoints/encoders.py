@@ -1,7 +1,11 @@
-"""How public files name the tensors of the autoencoder and of CLIP's two towers."""
+"""Stable Diffusion's autoencoder, and how public files name its tensors and CLIP's towers'."""
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
 
 from quickstep.checkpoints.layouts import Layout, Piece, pointwise, same, third, transposed
 
@@ -61,6 +65,21 @@ AUTOENCODER = (
 """Stable Diffusion's autoencoder of four levels: in a whole checkpoint, alone, or of diffusers."""
 
 
+def autoencoder() -> AutoencoderKL:
+    """Stable Diffusion's autoencoder, its weights not yet there."""
+    settings: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (128, 256, 512, 512),
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "sample_size": 768,
+        "scaling_factor": 0.18215,
+    }
+    with torch.device("meta"):
+        return AutoencoderKL(**settings)
+
+
 _BLOCKS: Rules = (
     (r"^encoder\.layers\.", "transformer.resblocks."),
     (r"\.layer_norm([12])\.", r".ln_\1."),
@@ -101,13 +120,18 @@ def _open_clip_text(key: str) -> Piece:
     return _open_clip(key, _TEXT)
 
 
-_TRANSFORMERS_SPARE = ("logit_scale", "vision_model.embeddings.position_ids")
+_NO_VISION = (
+    "logit_scale",
+    "vision_model.embeddings.position_ids",
+    "text_model.",
+    "text_projection.",
+)
+CLIP_VISION = (Layout("transformers' CLIP ViT-L/14", spare=_NO_VISION),)
+"""The vision tower with its projection, alone or beside the text tower."""
+
 OPEN_CLIP_VISION = (
     Layout("OpenCLIP ViT-H-14", _open_clip_vision, prefix="visual."),
-    Layout(
-        "transformers' CLIP ViT-H-14",
-        spare=(*_TRANSFORMERS_SPARE, "text_model.", "text_projection."),
-    ),
+    Layout("transformers' CLIP ViT-H-14", spare=_NO_VISION),
 )
 """The vision tower with its projection."""
 

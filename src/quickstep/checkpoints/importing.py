@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class FoundPart:
         part: the part.
         file: its file.
         report: what the file has and lacks.
-        wanted: the part's keys and shapes.
+        wanted: the keys and shapes that the file shall hold of the part.
     """
 
     part: Part
@@ -95,7 +96,13 @@ class Weights(Mapping[str, Tensor]):
 
     def __getitem__(self, key: str) -> Tensor:
         piece = self.pieces[key]
-        tensor = piece.take(self.file.read(piece.key))
+        tensor = self.file.read(piece.key)
+        for copy in piece.copies:
+            if not torch.equal(tensor, self.file.read(copy)):
+                raise CheckpointError(
+                    f"{self.file.path}: {copy} is another than {piece.key}, and must be the same"
+                )
+        tensor = piece.take(tensor)
         if self.told is not None:
             self.told(tensor.nbytes)
         return tensor.to(self.dtype)
@@ -134,7 +141,8 @@ def find_parts(family: Family, paths: Mapping[str, Path]) -> list[FoundPart]:
     files = {source.name: CheckpointFile(paths[source.name]) for source in family.sources}
     found = []
     for part in family.parts:
-        file, wanted = files[part.source], shapes_of(part.network())
+        file, shapes = files[part.source], shapes_of(part.network())
+        wanted = {key: shape for key, shape in shapes.items() if part.holds(key)}
         found.append(FoundPart(part, file, best_report(file, part.layouts, wanted), wanted))
     return found
 
@@ -168,15 +176,11 @@ def import_family(
     for each in found:
         each.expect_whole()
     written = [each for each in found if each.part.write is None]
-    sizes = {
-        each.part.name: sum(stored.num_bytes for stored in each.tensors(half=half).values())
-        for each in written
-    }
-    expect_room(output, sum(sizes.values()))
+    expect_room(output, sum(_num_bytes(each.tensors(half=half)) for each in written))
     with new_model_folder(output) as folder:
         classes = {}
-        for each in found:
-            classes |= _write_part(folder, each, half=half, progress=progress)
+        for _, group in groupby(found, key=lambda each: each.part.name):
+            classes |= _write_part(folder, list(group), half=half, progress=progress)
         origin = origin_of(family, found, progress=progress)
         (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
         describe_folder(
@@ -192,8 +196,7 @@ def verify_parts(found: list[FoundPart], *, progress: Progress | None = None) ->
         CheckpointError: data are missing, or not finite.
     """
     for each in found:
-        tensors = each.tensors()
-        total = sum(stored.num_bytes for stored in tensors.values())
+        total = _num_bytes(each.tensors())
         weights = each.weights(told=_Meter(f"read {each.part.name}", total, progress))
         for key, tensor in weights.items():
             if not bool(torch.isfinite(tensor).all()):
@@ -249,28 +252,43 @@ def expect_room(output: Path, num_bytes: int) -> None:
 
 
 def _write_part(
-    folder: Path, found: FoundPart, *, half: bool, progress: Progress | None
+    folder: Path, found: list[FoundPart], *, half: bool, progress: Progress | None
 ) -> dict[str, type]:
-    """Writes a part, and says of which class it is if it has a folder of its own."""
-    part, tensors = found.part, found.tensors(half=half)
-    total = sum(stored.num_bytes for stored in tensors.values())
-    told = _Meter(f"write {part.name}", total, progress)
+    """Writes a part, and says of which class it is if it has a folder of its own.
+
+    Args:
+        folder: the model folder.
+        found: the part, once for each of its files.
+        half: as for `import_family`.
+        progress: as for `import_family`.
+    """
+    part = found[0].part
+    tensors = {key: stored for each in found for key, stored in each.tensors(half=half).items()}
+    told = _Meter(f"write {part.name}", _num_bytes(tensors), progress)
     if part.write is not None:
-        part.write(folder, found.weights(dtype=torch.float32, told=told))
+        part.write(folder, found[0].weights(dtype=torch.float32, told=told))
         return {}
-    weights = found.weights(told=told)
+    files = [each.weights(told=told) for each in found]
+    weights = {key: file for file in files for key in file}
     network: Any = part.network()
     own = folder / part.name
     own.mkdir()
-    try:
-        write_shards(own, part.stem, tensors, weights.__getitem__)
-    except CheckpointError as error:
-        raise CheckpointError(f"{found.file.path}: {error}") from error
+    write_shards(
+        own,
+        part.stem,
+        tensors,
+        lambda key: weights[key][key],
+        named=lambda key: f"{weights[key].file.path}: {key}",
+    )
     if hasattr(network, "save_config"):
         network.save_config(own)
     else:
         network.config.save_pretrained(own)
     return {part.name: type(network)}
+
+
+def _num_bytes(tensors: Mapping[str, Stored]) -> int:
+    return sum(stored.num_bytes for stored in tensors.values())
 
 
 def _kept(dtype: torch.dtype) -> torch.dtype:

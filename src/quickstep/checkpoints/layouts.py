@@ -46,10 +46,17 @@ class Piece:
     Attributes:
         key: its key in the file.
         take: what makes it of the tensor there.
+        copies: further keys under which the file must hold the very same tensor.
     """
 
     key: str
     take: Callable[[Tensor], Tensor] = same
+    copies: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All its keys in the file."""
+        return (self.key, *self.copies)
 
     def shape(self, stored: Shape) -> Shape | None:
         """The shape it would have, made of one of the shape `stored`; None if that cannot be."""
@@ -78,7 +85,18 @@ class Layout:
     def pieces(self, wanted: Mapping[str, Shape]) -> dict[str, Piece]:
         """Where each of our tensors is found, prefix included."""
         found = {key: self.piece(key) for key in wanted}
-        return {key: Piece(self.prefix + each.key, each.take) for key, each in found.items()}
+        return {
+            key: Piece(
+                self.prefix + each.key,
+                each.take,
+                copies=tuple(self.prefix + copy for copy in each.copies),
+            )
+            for key, each in found.items()
+        }
+
+    def needed(self, wanted: Mapping[str, Shape]) -> set[str]:
+        """The keys that a file must have."""
+        return {key for piece in self.pieces(wanted).values() for key in piece.keys}
 
 
 @dataclass(frozen=True)
@@ -135,16 +153,17 @@ def compare(tensors: Mapping[str, Stored], layout: Layout, wanted: Mapping[str, 
         wanted: our keys and shapes.
     """
     pieces = layout.pieces(wanted)
-    needed = {piece.key for piece in pieces.values()}
+    needed = layout.needed(wanted)
     missing = sorted(needed - set(tensors))
     others = [key for key in tensors if key not in needed]
     own = [key.removeprefix(layout.prefix) for key in others if key.startswith(layout.prefix)]
     unknown = [layout.prefix + key for key in own if not key.startswith(layout.spare or ("\0",))]
     wrong: dict[str, tuple[str, Shape, Shape]] = {}
     for key, piece in pieces.items():
-        stored = tensors.get(piece.key)
-        if stored is not None and piece.shape(stored.shape) != wanted[key]:
-            wrong[piece.key] = (piece.key, stored.shape, _stored_shape(piece, wanted[key]))
+        for place in piece.keys:
+            stored = tensors.get(place)
+            if stored is not None and piece.shape(stored.shape) != wanted[key]:
+                wrong[place] = (place, stored.shape, _stored_shape(piece, wanted[key]))
     return Report(
         layout=layout,
         missing=missing,
@@ -164,7 +183,7 @@ def best_report(
     """
     reports = [compare(file.tensors, layout, wanted) for layout in layouts]
     best = min(reports, key=lambda report: report.num_faults)
-    needed = {piece.key for piece in best.layout.pieces(wanted).values()}
+    needed = best.layout.needed(wanted)
     if 2 * len(best.missing) > len(needed):
         names = " or ".join(dict.fromkeys(layout.name for layout in layouts))
         raise CheckpointError(

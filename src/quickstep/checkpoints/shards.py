@@ -25,6 +25,7 @@ def write_shards(
     tensors: Mapping[str, Stored],
     read: Callable[[str], Tensor],
     *,
+    named: Callable[[str], str] = str,
     max_bytes: int = MAX_SHARD_BYTES,
 ) -> list[Path]:
     """Writes tensors as ``name.safetensors``, or as several files and their index.
@@ -34,6 +35,7 @@ def write_shards(
         name: of the files, without suffix.
         tensors: shape and type of each tensor, by key.
         read: gives a tensor when its turn has come.
+        named: what messages call the tensor of a key.
         max_bytes: largest size of a file's tensors; a larger single tensor has a file of its own.
 
     Returns:
@@ -52,7 +54,7 @@ def write_shards(
     paths = []
     for file, keys in split.filename_to_tensors.items():
         paths.append(folder / file)
-        _write_shard(paths[-1], {key: tensors[key] for key in keys}, read)
+        _write_shard(paths[-1], {key: tensors[key] for key in keys}, read, named)
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
@@ -60,7 +62,12 @@ def write_shards(
     return paths
 
 
-def _write_shard(path: Path, tensors: Mapping[str, Stored], read: Callable[[str], Tensor]) -> None:
+def _write_shard(
+    path: Path,
+    tensors: Mapping[str, Stored],
+    read: Callable[[str], Tensor],
+    named: Callable[[str], str],
+) -> None:
     """The format: the length of a header, the header in JSON, the data one after the other."""
     names = {dtype: name for name, dtype in DTYPES.items()}
     # The widest types first, so that all data lie aligned.
@@ -81,15 +88,15 @@ def _write_shard(path: Path, tensors: Mapping[str, Stored], read: Callable[[str]
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for key in keys:
-            file.write(_bytes(key, read(key), tensors[key]))
+            file.write(_bytes(named(key), read(key), tensors[key]))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _bytes(key: str, tensor: Tensor, stored: Stored) -> Any:
+def _bytes(name: str, tensor: Tensor, stored: Stored) -> Any:
     tensor = tensor.to(stored.dtype).contiguous()
     if tuple(tensor.shape) != stored.shape:
-        raise AssertionError(f"{key} was announced as {stored.shape}: got {tuple(tensor.shape)}")
+        raise AssertionError(f"{name} was announced as {stored.shape}: got {tuple(tensor.shape)}")
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-        raise CheckpointError(f"{key} has weights that are not finite, or too large for its type")
+        raise CheckpointError(f"{name} has weights that are not finite, or too large for its type")
     return tensor.view(-1).view(torch.uint8).numpy()

@@ -22,6 +22,7 @@ from quickstep.checkpoints.encoders import (
     AUTOENCODER,
     OPEN_CLIP_PENULTIMATE_TEXT,
     OPEN_CLIP_VISION,
+    autoencoder,
 )
 from quickstep.checkpoints.families import Family, Part, Source
 from quickstep.checkpoints.layouts import Layout
@@ -73,21 +74,6 @@ SOURCES = (
     ),
 )
 """The files that UniAnimate's own instructions name."""
-
-
-def autoencoder() -> AutoencoderKL:
-    """Stable Diffusion's autoencoder, its weights not yet there."""
-    settings: dict[str, Any] = {
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "block_out_channels": (128, 256, 512, 512),
-        "layers_per_block": 2,
-        "latent_channels": 4,
-        "sample_size": 768,
-        "scaling_factor": 0.18215,
-    }
-    with torch.device("meta"):
-        return AutoencoderKL(**settings)
 
 
 def network() -> UniAnimateUNet:

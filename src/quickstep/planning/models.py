@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from quickstep.checkpoints.unianimate import SETTINGS, autoencoder, image_encoder
+from quickstep.checkpoints.encoders import autoencoder
+from quickstep.checkpoints.unianimate import SETTINGS, image_encoder
 from quickstep.networks.autoencoder import encode_video
 from quickstep.networks.clip import image_embedding
 from quickstep.networks.folder import Model, Settings, find_model, read_settings

@@ -79,7 +79,7 @@ def checkpoint_states(network: ChampNetwork) -> dict[str, dict[str, Tensor]]:
     """A network's weights as upstream's files hold them; nothing is copied."""
     states: dict[str, dict[str, Tensor]] = {DENOISER: {}, MOTION: {}}
     for key, value in network.denoiser.state_dict().items():
-        if _MOTION not in key:
+        if not is_motion_key(key):
             states[DENOISER][key] = value
             continue
         for upstream in upstream_motion_keys(key):
@@ -130,9 +130,14 @@ def module_motion_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def is_motion_key(key: str) -> bool:
+    """Whether a weight of the denoiser is a motion module's, under either name."""
+    return _MOTION in key
+
+
 def module_motion_key(key: str) -> str:
     """Diffusers' name of one of upstream's motion weights."""
-    if _MOTION in key:
+    if is_motion_key(key):
         for upstream, ours in _RENAMED:
             key = key.replace(upstream, ours)
     return key
