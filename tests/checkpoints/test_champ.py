@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from quickstep.apps.cli import main
-from quickstep.checkpoints import champ
+from quickstep.checkpoints import animate_anyone, champ
 from quickstep.checkpoints.files import CheckpointError, Stored
 from quickstep.checkpoints.importing import find_parts, import_family, sha256, verify_parts
 from quickstep.checkpoints.layouts import compare, shapes_of
@@ -277,3 +277,77 @@ def test_the_image_encoders_file_may_hold_more_of_clip(champ_family, spoilt):
     *_, encoder = find_parts(champ_family, champ_family.find([spoilt]))
     assert encoder.report.num_faults == 0
     assert encoder.report.spare == 3
+
+
+def guider_state(widths, out_channels):
+    """A pose guider's tensors: plain convolutions, by upstream's names."""
+    shapes, blocks = {"conv_in": (3, widths[0])}, []
+    for width, wider in zip(widths[:-1], widths[1:], strict=True):
+        blocks += [(width, width), (width, wider)]
+    shapes |= {f"blocks.{number}": pair for number, pair in enumerate(blocks)}
+    shapes["conv_out"] = (widths[-1], out_channels)
+    generator = torch.Generator().manual_seed(3)
+    state = {}
+    for name, (before, after) in shapes.items():
+        state[f"{name}.weight"] = torch.randn(after, before, 3, 3, generator=generator) / 10
+        state[f"{name}.bias"] = torch.randn(after, generator=generator) / 10
+    return state
+
+
+@pytest.fixture
+def moore(champ_family, pretrained, tmp_path, monkeypatch):
+    """Moore's files with Champ's small U-Nets, and its family at that size."""
+    folder = shutil.copytree(pretrained, tmp_path / "pretrained")
+    (folder / "champ").rename(folder / "AnimateAnyone")
+    state = guider_state((8, 16, 24, 32), 32)
+    torch.save(state, folder / "AnimateAnyone/pose_guider.pth")
+    unets = champ_family.parts[0].network.args[0]
+    makers = {part.name: part.network for part in champ_family.parts}
+    small = animate_anyone.family(
+        make_network=lambda: animate_anyone.with_pose_guider(unets(), widths=(8, 16, 24, 32)),
+        make_autoencoder=makers["vae"],
+        make_image_encoder=makers["image_encoder"],
+        settings=champ_family.settings,
+    )
+    monkeypatch.setattr(animate_anyone, "family", lambda: small)
+    return folder, state
+
+
+def test_animate_anyones_pose_guider_is_convolutions_alone(moore, tmp_path):
+    folder, state = moore
+    assert main(["import", "animate-anyone", str(folder), str(tmp_path / "model"), "--json"]) == 0
+    network = load_model(tmp_path / "model").network
+    pictures = torch.rand(1, 1, 1, 3, 32, 48, generator=torch.Generator().manual_seed(5))
+    hidden = pictures[:, 0, 0]
+    names = ["conv_in", *(f"blocks.{number}" for number in range(6)), "conv_out"]
+    for name in names:
+        stride = 2 if name in ("blocks.1", "blocks.3", "blocks.5") else 1
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        hidden = torch.nn.functional.conv2d(hidden, weight, bias, stride=stride, padding=1)
+        if name != "conv_out":
+            hidden = torch.nn.functional.silu(hidden)
+    with torch.no_grad():
+        found = network.pose_encoders(pictures)[:, 0]
+    assert found.shape == (1, 32, 4, 6)
+    torch.testing.assert_close(found, hidden)
+
+
+def test_animate_anyones_pose_guider_has_upstreams_shapes_at_full_size():
+    part = next(p for p in animate_anyone.family().parts if p.source == "pose_guider")
+    wanted = shapes_of(part.network())
+    state = guider_state((16, 32, 64, 128), 320)
+    file = {key: Stored(tuple(value.shape), value.dtype) for key, value in state.items()}
+    assert compare(file, part.layouts[0], wanted).num_faults == 0
+    assert len(wanted) == len(file)
+    del file["conv_out.bias"]
+    assert compare(file, part.layouts[0], wanted).missing == ["conv_out.bias"]
+
+
+def test_animate_anyone_does_not_take_champs_encoder(moore, tmp_path, capsys):
+    folder, _ = moore
+    (folder / "AnimateAnyone/guidance_encoder_dwpose.pth").replace(
+        folder / "AnimateAnyone/pose_guider.pth"
+    )
+    assert main(["import", "animate-anyone", str(folder), str(tmp_path / "model")]) == 2
+    assert "pose_guider.pth is not Animate Anyone's encoder of dwpose" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["pretrained"]

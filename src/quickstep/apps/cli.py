@@ -14,7 +14,11 @@ from quickstep.apps.dancer import dancer
 from quickstep.apps.demo import demo
 from quickstep.apps.evaluate import evaluate
 from quickstep.apps.export import export
-from quickstep.apps.import_checkpoints import import_champ, import_unianimate
+from quickstep.apps.import_checkpoints import (
+    import_animate_anyone,
+    import_champ,
+    import_unianimate,
+)
 from quickstep.apps.learning import distill, train
 from quickstep.apps.maps import maps
 from quickstep.apps.plan import plan_animate, plan_distill
@@ -37,6 +41,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": export,
     "import unianimate": import_unianimate,
     "import champ": import_champ,
+    "import animate-anyone": import_animate_anyone,
     "plan animate": plan_animate,
     "plan distill": plan_distill,
 }

@@ -71,9 +71,40 @@ def import_champ(
     """
     from quickstep.checkpoints.champ import family
 
-    champ = family()
-    given, output = _folders_and_output(folders, check=check)
-    return _import(champ, champ.find(given), output, check=check, half=half, json=json)
+    return _import_folders(family(), folders, check=check, half=half, json=json)
+
+
+def import_animate_anyone(
+    folders: FolderWords = (),
+    /,
+    *,
+    check: bool = False,
+    half: bool = False,
+    json: Json = False,
+) -> int:
+    """Make a model folder of Moore-AnimateAnyone's public files: a teacher.
+
+    Nothing in the files is run. docs/checkpoints.md says which files are looked for, where they
+    are published, and under which licences.
+
+    Args:
+        folders: where the files are, Moore's own, sd-vae-ft-mse and image_encoder (upstream's
+            pretrained_weights holds them all), and last the model folder to make; --check needs
+            no last one.
+        check: only say whether the files are whole and as published; write nothing.
+        half: store the weights as float16, half the size; they load as any type.
+        json: print a JSON summary on stdout.
+    """
+    from quickstep.checkpoints.animate_anyone import family
+
+    return _import_folders(family(), folders, check=check, half=half, json=json)
+
+
+def _import_folders(
+    family: "Family", words: tuple[Path, ...], *, check: bool, half: bool, json: bool
+) -> int:
+    folders, output = _folders_and_output(words, check=check)
+    return _import(family, family.find(folders), output, check=check, half=half, json=json)
 
 
 def _folders_and_output(words: tuple[Path, ...], *, check: bool) -> tuple[list[Path], Path | None]:

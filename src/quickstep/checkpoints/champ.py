@@ -1,8 +1,7 @@
 """Champ's public files: seven of its own, Stable Diffusion's autoencoder, CLIP's ViT-L/14."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -42,21 +41,19 @@ SETTINGS = Settings(
 )
 """What upstream's sample settings run it with, on the schedule that it was trained on."""
 
-_PAGE = "https://huggingface.co/fudan-generative-ai/champ"
-_LICENCE = "MIT (Champ), CreativeML Open RAIL-M (Stable Diffusion 1.5)"
+PAGE = "https://huggingface.co/fudan-generative-ai/champ"
+LICENCE = "MIT (Champ), CreativeML Open RAIL-M (Stable Diffusion 1.5)"
 
 
-def _own(name: str, what: str, licence: str) -> Source:
-    """A file of Champ's own, in its folder or in the one that holds that folder."""
+def network_file(name: str, what: str, page: str, licence: str, *, folder: str) -> Source:
+    """A file of networks, which lies in a folder of that name or in the one that is given."""
     file = f"{name}.pth"
-    return Source(name, what, file, _PAGE, licence, places=(file, f"champ/{file}"))
+    return Source(name, what, file, page, licence, places=(file, f"{folder}/{file}"))
 
 
-SOURCES = (
-    _own(DENOISER, "Champ's denoising U-Net", _LICENCE),
-    _own(MOTION, "Champ's motion modules", "MIT (Champ), Apache-2.0 (AnimateDiff)"),
-    _own(REFERENCE, "Champ's reference U-Net", _LICENCE),
-    *(_own(f"{MAP_ENCODER}{name}", f"Champ's encoder of {name}", "MIT") for name in POSE_MAPS),
+_own = partial(network_file, folder="champ")
+
+ENCODER_SOURCES = (
     Source(
         name=VAE,
         what="Stable Diffusion's autoencoder, its decoder fine-tuned",
@@ -81,6 +78,18 @@ SOURCES = (
             for file in ("model.safetensors", "pytorch_model.bin")
         ),
     ),
+)
+"""The files of autoencoder and image encoder."""
+
+SOURCES = (
+    _own(DENOISER, "Champ's denoising U-Net", PAGE, LICENCE),
+    _own(MOTION, "Champ's motion modules", PAGE, "MIT (Champ), Apache-2.0 (AnimateDiff)"),
+    _own(REFERENCE, "Champ's reference U-Net", PAGE, LICENCE),
+    *(
+        _own(f"{MAP_ENCODER}{name}", f"Champ's encoder of {name}", PAGE, "MIT")
+        for name in POSE_MAPS
+    ),
+    *ENCODER_SOURCES,
 )
 """The files that Champ's own instructions name, Stable Diffusion 1.5's U-Net left out: upstream
 loads it first, and ``denoising_unet.pth`` puts another in the place of every one of its weights."""
@@ -116,41 +125,52 @@ def family(
     settings: Settings = SETTINGS,
 ) -> Family:
     """Champ's files; at another size for networks that are not the public ones."""
-    make_network = cache(make_network)
-
-    def part(name: str) -> Any:
-        return partial(_part, make_network, name)
-
     return Family(
         name="champ",
         title="Champ",
         sources=SOURCES,
-        parts=(
-            Part(
-                "unet",
-                DENOISER,
-                part("unet"),
-                (Layout("Champ's denoising U-Net"),),
-                holds=_is_spatial_key,
-            ),
-            Part(
-                "unet",
-                MOTION,
-                part("unet"),
-                (Layout("Champ's motion modules", _motion),),
-                holds=is_motion_key,
-            ),
-            Part(
-                "reference_unet",
-                REFERENCE,
-                part("reference_unet"),
-                (Layout("Champ's reference U-Net"),),
-            ),
-            *(_map_encoder(map_name, part("pose_encoders")) for map_name in POSE_MAPS),
-            Part("vae", VAE, make_autoencoder, AUTOENCODER),
-            Part("image_encoder", IMAGE_ENCODER, make_image_encoder, CLIP_VISION, stem="model"),
+        parts=parts(
+            "Champ",
+            {name: f"{MAP_ENCODER}{name}" for name in POSE_MAPS},
+            make_network=make_network,
+            make_autoencoder=make_autoencoder,
+            make_image_encoder=make_image_encoder,
         ),
         settings=settings,
+    )
+
+
+def parts(
+    title: str,
+    map_files: Mapping[str, str],
+    *,
+    make_network: Callable[[], ChampNetwork],
+    make_autoencoder: Callable[[], AutoencoderKL],
+    make_image_encoder: Callable[[], CLIPVisionModelWithProjection],
+) -> tuple[Part, ...]:
+    """What becomes of the files of Champ, or of another model on the same networks.
+
+    Args:
+        title: of the model, for messages.
+        map_files: the file of each pose map's encoder, by the map's name.
+        make_network: makes the networks, without weights.
+        make_autoencoder: makes the autoencoder, without weights.
+        make_image_encoder: makes the image encoder, without weights.
+    """
+    make_network = cache(make_network)
+    unet, reference_unet, pose_encoders = (
+        partial(_part, make_network, name) for name in ("unet", "reference_unet", "pose_encoders")
+    )
+    spatial = Layout(f"{title}'s denoising U-Net")
+    motion = Layout(f"{title}'s motion modules", _motion)
+    reference = Layout(f"{title}'s reference U-Net")
+    return (
+        Part("unet", DENOISER, unet, (spatial,), holds=_is_spatial_key),
+        Part("unet", MOTION, unet, (motion,), holds=is_motion_key),
+        Part("reference_unet", REFERENCE, reference_unet, (reference,)),
+        *(_map_encoder(title, name, file, pose_encoders) for name, file in map_files.items()),
+        Part("vae", VAE, make_autoencoder, AUTOENCODER),
+        Part("image_encoder", IMAGE_ENCODER, make_image_encoder, CLIP_VISION, stem="model"),
     )
 
 
@@ -158,7 +178,7 @@ def _part(make_network: Callable[[], ChampNetwork], name: str) -> nn.Module:
     return make_network().parts[name]
 
 
-def _map_encoder(name: str, make: Callable[[], nn.Module]) -> Part:
+def _map_encoder(title: str, name: str, file: str, make: Callable[[], nn.Module]) -> Part:
     prefix = f"encoders.{name}."
 
     def piece(key: str) -> Piece:
@@ -167,8 +187,8 @@ def _map_encoder(name: str, make: Callable[[], nn.Module]) -> Part:
     def holds(key: str) -> bool:
         return key.startswith(prefix)
 
-    layout = Layout("Champ's guidance encoder", piece)
-    return Part("pose_encoders", f"{MAP_ENCODER}{name}", make, (layout,), holds=holds)
+    layout = Layout(f"{title}'s encoder of {name}", piece)
+    return Part("pose_encoders", file, make, (layout,), holds=holds)
 
 
 def _is_spatial_key(key: str) -> bool:

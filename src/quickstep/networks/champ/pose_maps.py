@@ -20,7 +20,7 @@ CHUNK = 8
 class PoseMapEncoder(nn.Module):
     """Pictures of one map to features of the latents' size.
 
-    Convolutions halve the size once a level, one transformer looks over the whole frame, and a
+    Convolutions halve the size once a level, one transformer may look over the whole frame, and a
     convolution that starts at zero leads out.
 
     Args:
@@ -28,6 +28,7 @@ class PoseMapEncoder(nn.Module):
         widths: channels before each halving and after the last.
         heads: attention heads.
         groups: of the transformer's group norm.
+        attends: whether there is a transformer; Moore's Animate Anyone has none.
         unused_layers: hold the checkpoint's further transformers too, which never run, so that
             a file can be written back as it was read.
     """
@@ -39,6 +40,7 @@ class PoseMapEncoder(nn.Module):
         widths: Sequence[int],
         heads: int,
         groups: int,
+        attends: bool,
         unused_layers: bool,
     ) -> None:
         super().__init__()
@@ -52,11 +54,12 @@ class PoseMapEncoder(nn.Module):
         # The checkpoint has a transformer behind every convolution, and the last alone is run.
         last = len(attended) - 1
         self.last, self.attentions = str(last), nn.ModuleDict()
-        if unused_layers:
+        if attends and unused_layers:
             unused = {str(number): _transformer(attended[number], heads) for number in range(last)}
             self.attentions.update(unused)
             self.guidance_attention = _transformer(widths[-1], heads)
-        self.attentions[self.last] = _transformer(widths[-1], heads, groups=groups)
+        if attends:
+            self.attentions[self.last] = _transformer(widths[-1], heads, groups=groups)
         self.freeze_unread()
         self.conv_out = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
@@ -77,7 +80,8 @@ class PoseMapEncoder(nn.Module):
         hidden = functional.silu(self.conv_in(pictures))
         for block in self.blocks:
             hidden = functional.silu(block(hidden))
-        hidden = self.attentions[self.last](hidden, return_dict=False)[0]
+        if self.attentions:
+            hidden = self.attentions[self.last](hidden, return_dict=False)[0]
         return self.conv_out(hidden)
 
 
@@ -90,6 +94,7 @@ class PoseMapEncoders(ModelMixin, ConfigMixin):
         widths: see `PoseMapEncoder`.
         num_heads: see `PoseMapEncoder`.
         norm_num_groups: see `PoseMapEncoder`.
+        attends: see `PoseMapEncoder`.
         unused_layers: see `PoseMapEncoder`.
     """
 
@@ -102,6 +107,7 @@ class PoseMapEncoders(ModelMixin, ConfigMixin):
         widths: Sequence[int] = (16, 32, 96, 256),
         num_heads: int = 8,
         norm_num_groups: int = 32,
+        attends: bool = True,
         unused_layers: bool = True,
     ) -> None:
         super().__init__()
@@ -112,6 +118,7 @@ class PoseMapEncoders(ModelMixin, ConfigMixin):
                     widths=widths,
                     heads=num_heads,
                     groups=norm_num_groups,
+                    attends=attends,
                     unused_layers=unused_layers,
                 )
                 for name in pose_maps
