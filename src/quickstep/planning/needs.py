@@ -120,8 +120,8 @@ def duration(seconds: float) -> str:
     """A time as text.
 
     Example:
-        >>> duration(3.21), duration(200), duration(7300)
-        ('3.2 s', '3 min 20 s', '2 h 02 min')
+        >>> duration(3.21), duration(200.0), duration(7300.0)
+        ('3.2 s', '3 min 20 s', '2 h 01 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
