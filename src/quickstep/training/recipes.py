@@ -317,9 +317,7 @@ _FEATURES = FeatureRecipe(
         decay_fraction=0.4,
         weight_decay=0.01,
         ema_decay=0.99,
-        precision="bf16",
-        channels_last=True,
-        prefetch=2,
+        **_SHARED,
     ),
 )
 
@@ -332,10 +330,8 @@ _POSES = PoseRecipe(
         decay_fraction=0.4,
         weight_decay=0.05,
         ema_decay=0.99,
-        precision="bf16",
-        channels_last=True,
-        prefetch=2,
         preview_every=400,
+        **_SHARED,
     ),
 )
 
