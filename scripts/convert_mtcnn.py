@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from quickstep.conditions.files import written_beside
+from quickstep.files import written_beside
 from quickstep.networks.mtcnn import FILE, MTCNN
 
 OUT = Path(__file__).resolve().parents[1] / "src" / "quickstep" / "models" / "mtcnn"

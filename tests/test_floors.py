@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "quickstep"
 FLOORS = {
     "arrays": 0,
     "config": 0,
+    "files": 0,
     "diffusion": 1,
     "losses": 1,
     "networks": 2,

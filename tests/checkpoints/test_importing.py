@@ -212,10 +212,12 @@ def test_an_interrupted_import_leaves_nothing(small_family, public_files, tmp_pa
 
 def test_a_killed_import_is_cleared_away_by_the_next(small_family, public_files, tmp_path):
     """What a killed process leaves is hidden, is no model folder, and does not stay."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    left = tmp_path / f".model.{gone.pid}.new"
-    (left / "unet").mkdir(parents=True)
+    program = (
+        "import os, sys; from quickstep.files import folder_written_beside\n"
+        "with folder_written_beside(sys.argv[1]) as beside: (beside / 'unet').mkdir(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "model")], check=False)
+    assert [path.name.startswith(".model.") for path in tmp_path.iterdir()] == [True]
     import_family(small_family, public_files, tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from quickstep.conditions.coco_json import coco_content
-from quickstep.conditions.files import written_beside
 from quickstep.conditions.openpose_json import openpose_content, read_openpose
 from quickstep.conditions.order import (
     LEFT_HIP,
@@ -19,6 +18,7 @@ from quickstep.conditions.order import (
     RIGHT_HIP,
     RIGHT_SHOULDER,
 )
+from quickstep.files import written_beside
 
 POSE_SUFFIXES = (".npz", ".json")
 """Kinds of files that poses are written to and read from."""

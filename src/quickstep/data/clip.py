@@ -19,8 +19,6 @@ file                     content
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
@@ -38,6 +36,7 @@ from quickstep.conditions.skeleton import Poses
 from quickstep.data import maps
 from quickstep.data.image import read_image, write_image
 from quickstep.data.video import read_video, write_video
+from quickstep.files import folder_written_beside
 
 REFERENCE_POSE = "reference_skeleton.npz"
 REFERENCE_FACE = "reference_face.png"
@@ -128,14 +127,8 @@ def write_clip(folder: str | Path, clip: Clip) -> None:
     if folder.exists():
         raise ClipError(f"{folder}: already there")
     _check(folder, clip)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir(parents=True)
+    with folder_written_beside(folder) as beside:
         _write_files(beside, clip)
-        os.replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def read_clip(folder: str | Path, *, with_maps: bool = True) -> Clip:

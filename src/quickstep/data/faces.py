@@ -30,7 +30,6 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.conditions.face_picture import FacePicture, find_face
 from quickstep.conditions.faces import CROP_MARGIN
-from quickstep.conditions.files import written_beside
 from quickstep.data.clip import reference_face
 from quickstep.data.dancer import DancerSeeds
 from quickstep.data.dancer.portrait import Portrait
@@ -46,6 +45,7 @@ from quickstep.data.prepared import (
     ready_to_encode,
 )
 from quickstep.data.turns import in_turn
+from quickstep.files import written_beside
 from quickstep.networks.faces import Feature, face_features
 from quickstep.networks.mtcnn import load_mtcnn
 

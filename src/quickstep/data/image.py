@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from quickstep.conditions.files import written_beside
+from quickstep.files import written_beside
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")

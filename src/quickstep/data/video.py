@@ -15,8 +15,8 @@ from av.video.reformatter import Interpolation
 from jaxtyping import UInt8
 from PIL import Image
 
-from quickstep.conditions.files import written_beside
 from quickstep.data.image import ImageError, read_image, rgb_picture, write_image
+from quickstep.files import written_beside
 
 __all__ = [
     "ImageError",

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from quickstep.conditions.files import written_beside
 from quickstep.evaluation.source import source_digest
+from quickstep.files import written_beside
 
 PACKAGES = (
     *("quickstep", "torch", "numpy", "pillow", "diffusers", "transformers"),

@@ -6,9 +6,7 @@ the model card ``README.md``. Weights are read from safetensors only, never from
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from quickstep.config import from_dict, to_dict
 from quickstep.diffusion.schedule import Schedule
+from quickstep.files import folder_written_beside
 from quickstep.networks.accelerator import network_digest, read_accelerator, write_accelerator
 from quickstep.networks.adapters import Adapted
 from quickstep.networks.cards import with_head, without_head
@@ -223,15 +222,8 @@ def new_model_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not (path / SETTINGS_FILE).is_file():
         raise ValueError(f"{path} exists and is not a model folder: it is left as it is")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    beside.mkdir()
-    try:
+    with folder_written_beside(path) as beside:
         yield beside
-        _swap_in(beside, path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def describe_folder(
@@ -280,34 +272,6 @@ def _halve(folder: Path) -> None:
             if not bool(torch.isfinite(halved[key]).all()):
                 raise ValueError(f"{key} of {folder.name} does not fit float16: save with half off")
         save_file(halved, path, metadata={"format": "pt"})
-
-
-def _clear_leftovers(path: Path) -> None:
-    """Takes away what processes that were killed left beside ``path``."""
-    for left in path.parent.glob(f".{path.name}.*.new"):
-        process = left.name.split(".")[-2]
-        if process.isdigit() and not _runs(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _swap_in(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    path.rename(old)
-    new.rename(path)
-    shutil.rmtree(old)
 
 
 def _load_part(kind: type[Any], folder: Path, dtype: torch.dtype) -> Any:

@@ -1,16 +1,14 @@
 """Footage to shards, from the folder that holds it to the manifest that says what became of it."""
 
 import json
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quickstep.conditions.files import written_beside
 from quickstep.config import to_dict
 from quickstep.data.prepared import Report
+from quickstep.files import remove_remains, written_beside
 from quickstep.preparation.clips import num_strides
 from quickstep.preparation.report import Row, write_report
 from quickstep.preparation.shards import KeptClip, picture_of, write_shards
@@ -23,7 +21,6 @@ from quickstep.preparation.work import Job
 ASKED = "prepare.json"
 """What a folder of shards was asked to hold; written first, and the same in every later run."""
 CACHE = "cache"
-_BESIDE = re.compile(r"\..+\.(\d+)-\d+(?:\.\w+)?")
 _SHEET_CLIPS = 24
 
 
@@ -79,8 +76,8 @@ def prepare_footage(
     claim(out, job)
     store = Store(job.store)
     store.folder.mkdir(parents=True, exist_ok=True)
-    remove_remains(out)
-    remove_remains(store.folder)
+    for folder in (out, store.folder):
+        remove_remains(folder.rglob(".*"))
     sources, rows = _chosen(found, split)
     results: dict[int, Result] = {}
     for number, result in prepare_all(sources, job, workers=workers):
@@ -133,23 +130,6 @@ def claim(out: Path, job: Job) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(asked, indent=1), encoding="utf-8")
-
-
-def remove_remains(folder: Path) -> None:
-    """Deletes half-written files of processes of this machine that are no more."""
-    for path in folder.rglob(".*"):
-        if (match := _BESIDE.fullmatch(path.name)) and not _is_alive(int(match[1])):
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _chosen(found: Found, split: SplitPlan) -> tuple[list[Source], list[Row]]:

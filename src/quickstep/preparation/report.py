@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from quickstep.conditions.files import written_beside
 from quickstep.data.image import write_image
+from quickstep.files import written_beside
 from quickstep.preparation.shards import picture_of
 
 TABLE = "rejected.csv"

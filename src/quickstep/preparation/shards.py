@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstep.conditions.files import written_beside
 from quickstep.data.shards import FORMAT, MANIFEST
+from quickstep.files import written_beside
 from quickstep.preparation.sources import Split
 from quickstep.preparation.store import file_sha256, tar_members
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstep.conditions.files import written_beside
+from quickstep.files import written_beside
 from quickstep.preparation.clips import ClipFiles, png
 from quickstep.preparation.settings import Fault
 from quickstep.preparation.sources import Source, SourceError, source_files

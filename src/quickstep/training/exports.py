@@ -1,6 +1,5 @@
 """What a run leaves behind: a model folder, or the part of one that it trained."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
 from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.files import folder_written_beside
 from quickstep.methods.features import FeatureTasks
 from quickstep.networks.autoencoder import posterior
 from quickstep.networks.families import network_parts
@@ -52,11 +52,8 @@ def export_run(
         mean, std = latent_statistics(network, pictures)
         network.register_to_config(latents_mean=mean, latents_std=std, scaling_factor=1.0)
     part = "vae" if isinstance(network, AutoencoderKL) else "image_encoder"
-    beside = path.with_name(f".{path.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    network.save_pretrained(beside / part, safe_serialization=True)  # type: ignore[operator]
-    shutil.rmtree(path, ignore_errors=True)
-    beside.rename(path)
+    with folder_written_beside(path) as beside:
+        network.save_pretrained(beside / part, safe_serialization=True)  # type: ignore[operator]
     return path
 
 

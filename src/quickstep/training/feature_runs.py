@@ -1,6 +1,5 @@
 """How a run that trains a feature network begins and what it leaves behind."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import nn
 from quickstep.data.corruptions import PICTURE_CORRUPTIONS
 from quickstep.data.feature_batches import CORRUPTIONS, FeatureBatches
 from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.files import folder_written_beside
 from quickstep.methods.features import FeatureLearning, FeatureTasks
 from quickstep.networks.features.dancer import DancerFeatures
 from quickstep.training.recipe_kinds import FeatureRecipe
@@ -84,11 +84,8 @@ def export_features(path: Path, tasks: FeatureTasks, *, dances: PreparedSet) -> 
             for frames in dances.frames[:256]
         ]
     )
-    beside = path.with_name(f".{path.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    features.save_pretrained(beside / FEATURES_PART, safe_serialization=True)
-    shutil.rmtree(path, ignore_errors=True)
-    beside.rename(path)
+    with folder_written_beside(path) as beside:
+        features.save_pretrained(beside / FEATURES_PART, safe_serialization=True)
     return path
 
 

@@ -1,6 +1,5 @@
 """How a run that trains a pose detector begins, what it shows, and what it leaves behind."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from quickstep.conditions.skeleton import Poses
 from quickstep.data.image import write_image
 from quickstep.data.pose_batches import PoseBatches
 from quickstep.data.pose_sets import PoseSet
+from quickstep.files import folder_written_beside
 from quickstep.methods.pose_learning import PoseLearning
 from quickstep.networks.pose_detector import COARSER_CROP, COARSER_PICTURE, CROP, SIDE, PoseDetector
 from quickstep.training.onnx_export import check_onnx_export, write_onnx
@@ -129,23 +129,20 @@ def export_detector(path: Path, networks: PoseDetector) -> Path:
             ``finder.onnx`` and ``reader.onnx`` to run.
         networks: what was trained.
     """
-    beside = path.with_name(f".{path.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    networks.save_pretrained(beside / DETECTOR_PART, safe_serialization=True)
-    write_onnx(
-        networks.finder,
-        beside / "finder.onnx",
-        picture=(SIDE, SIDE),
-        argument="picture",
-        outputs=["output"],
-    )
-    write_onnx(
-        networks.reader,
-        beside / "reader.onnx",
-        picture=(CROP[1], CROP[0]),
-        argument="crop",
-        outputs=["simcc_x", "simcc_y"],
-    )
-    shutil.rmtree(path, ignore_errors=True)
-    beside.rename(path)
+    with folder_written_beside(path) as beside:
+        networks.save_pretrained(beside / DETECTOR_PART, safe_serialization=True)
+        write_onnx(
+            networks.finder,
+            beside / "finder.onnx",
+            picture=(SIDE, SIDE),
+            argument="picture",
+            outputs=["output"],
+        )
+        write_onnx(
+            networks.reader,
+            beside / "reader.onnx",
+            picture=(CROP[1], CROP[0]),
+            argument="crop",
+            outputs=["simcc_x", "simcc_y"],
+        )
     return path

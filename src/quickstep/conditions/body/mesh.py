@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from quickstep.conditions.body.stored import BodyError, StoredArrays, check_range, checked_array
-from quickstep.conditions.files import written_beside
+from quickstep.files import written_beside
 
 NUM_JOINTS = 24
 MAX_SIDE = 16384
