@@ -54,7 +54,7 @@ def distill(
         recipe: name of the recipe, as dancelcm_dancer.
         resume: go on from the run's last checkpoint, to the same bits.
         set: change a field of the recipe, as train.num_steps=200; may be repeated.
-        init: the teacher: a model or run folder.
+        init: a student, model or run folder, to start from instead of the teacher's weights.
         run: folder of the run; runs/RECIPE unless given.
         device: where to run; "auto" takes the accelerator if there is one.
     """

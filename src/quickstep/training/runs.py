@@ -61,6 +61,7 @@ from quickstep.training.starting import started_network
 from quickstep.training.student_faces import face_input
 from quickstep.training.student_previews import StudentPreview
 from quickstep.training.student_runs import (
+    load_teacher,
     student_method,
     student_network,
     student_settings,
@@ -276,7 +277,9 @@ class _Run:
             ) from error
 
     def _student(self, recipe: DistillationRecipe) -> tuple[Method, Batches, Any]:
-        teacher = load_model(self._model_of(recipe.teacher), device=self.device)
+        teacher = load_teacher(
+            self.name, recipe, source=self._model_of(recipe.teacher), device=self.device
+        )
         self.parts = {"vae": teacher.vae, "image_encoder": teacher.image_encoder}
         self.settings = student_settings(self.name, recipe, teacher)
         start = student_start(self.name, recipe, home=self.home)

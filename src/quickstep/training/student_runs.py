@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from quickstep.config import digest
@@ -12,7 +13,7 @@ from quickstep.methods.perflow import PeRFlow
 from quickstep.networks.accelerator import network_digest
 from quickstep.networks.adapters import Adapted, AdapterConfig, with_adapter
 from quickstep.networks.champ import ChampNetwork, DenoisingUNet
-from quickstep.networks.folder import Model, Settings, built_in_models
+from quickstep.networks.folder import Model, ModelError, Settings, built_in_models, load_model
 from quickstep.networks.heads import WithAuxiliaryHead
 from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.networks.unianimate.extension import added_parts, extended
@@ -23,6 +24,29 @@ from quickstep.training.recipe_kinds import DistillationRecipe, PeRFlowRecipe, S
 from quickstep.training.student_faces import face_input, face_parts
 
 Student = UniAnimateUNet | DenoisingUNet | Adapted
+
+
+def load_teacher(
+    name: str, recipe: DistillationRecipe, *, source: str | Path, device: torch.device | str
+) -> Model:
+    """The teacher of a recipe.
+
+    Args:
+        name: of the recipe.
+        recipe: whose teacher it is.
+        source: the model of the run of that name, or the name itself.
+        device: where it runs.
+
+    Raises:
+        ModelError: there is none, with the way to one.
+    """
+    try:
+        return load_model(source, device=device)
+    except ModelError as error:
+        raise ModelError(
+            f"{name} learns from {recipe.teacher!r}: {error}. Train it first, or name another "
+            "teacher: --set teacher=MODEL"
+        ) from error
 
 
 def student_network(recipe: DistillationRecipe, teacher: Model) -> Student:
