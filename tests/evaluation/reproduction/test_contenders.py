@@ -11,6 +11,7 @@ from quickstep.evaluation.reproduction.contenders import (
     contender_recipe,
     run_folder,
     trained,
+    unseen_clips,
 )
 from quickstep.evaluation.reproduction.cosec import CONS, COSEC
 from quickstep.evaluation.reproduction.dancelcm import DANCELCM
@@ -89,3 +90,23 @@ def test_the_place_of_runs_does_not_name_them(terms, tmp_path):
         for each in (terms, moved)
     }
     assert len(names) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"data.folder": "clips", "train.preview_every": "0"}, "data.folder='clips'"),
+        ({"data.shards": "prepared"}, "data.shards='prepared'"),
+    ],
+)
+def test_real_clips_are_refused_in_one_line(terms, changes, named):
+    """A study's presets and its unseen clips are of procedural dancers."""
+    for preset in (None, "catwalk"):
+        real = Terms(**{**vars(terms), "preset": preset, "changes": changes})
+        for refused in (
+            lambda real=real: contender_recipe(DANCELCM, real, seed=0),
+            lambda real=real: unseen_clips(real),
+        ):
+            with pytest.raises(ValueError, match=f"procedural dancers.*got {named}") as caught:
+                refused()
+            assert "\n" not in str(caught.value)

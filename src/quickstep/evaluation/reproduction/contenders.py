@@ -9,6 +9,7 @@ from typing import Any
 from quickstep.config import digest, with_changes
 from quickstep.data.dancer import TEST_START, VALIDATION_START
 from quickstep.data.prepared import DancerData, Report, prepare_dancer
+from quickstep.data.shards import ShardData
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.reproduction.study import Contender
 from quickstep.networks.encoders import weights_digest
@@ -114,13 +115,14 @@ def contender_recipe(
         rate: learning rate; None for the recipe's.
 
     Raises:
-        ValueError: no such recipe or field, or no distillation.
+        ValueError: no such recipe or field, no distillation, or one of real clips.
     """
     recipe = find_recipe(terms.recipe_name(contender))
     if not isinstance(recipe, StudentRecipe | PeRFlowRecipe):
         raise ValueError(f"{terms.recipe_name(contender)} distils nothing")
     recipe = with_changes(recipe, {**contender.changes, **terms.changes})
-    data = recipe.data if terms.preset is None else replace(recipe.data, preset=terms.preset)
+    data = _dancers_of(recipe)
+    data = data if terms.preset is None else replace(data, preset=terms.preset)
     budget = terms.evaluations * contender.share * _budget_frames(terms)
     cost = full_cost(recipe.method, recipe.clips) * recipe.clips.mean_frames
     steps = max(1, round(budget / cost))
@@ -137,6 +139,18 @@ def contender_recipe(
     before = contender_recipe(contender.start, terms, seed=seed, rate=rate)
     # By name, so that what names this run does not depend on where runs are.
     return replace(recipe, start=run_folder(contender.start, before, terms).name)
+
+
+def _dancers_of(recipe: DistillationRecipe) -> DancerData:
+    """The procedural dancers that a recipe learns from: a study judges unseen ones of the kind."""
+    data = recipe.data
+    if not isinstance(data, DancerData):
+        names = ("shards", data.shards) if isinstance(data, ShardData) else ("folder", data.folder)
+        raise ValueError(
+            "a study is of procedural dancers, whose unseen kin it judges: got "
+            f"data.{names[0]}={names[1]!r}; take it out of --set"
+        )
+    return data
 
 
 def _budget_frames(terms: Terms) -> float:
@@ -216,13 +230,14 @@ def _is_finished(folder: Path, recipe: DistillationRecipe) -> bool:
 def unseen_clips(terms: Terms, *, report: Report | None = None) -> Path:
     """The clips to judge: a prepared set of persons that no recipe has seen."""
     recipe = with_changes(find_recipe(f"dancelcm_{terms.size}"), dict(terms.changes))
-    assert isinstance(recipe.data, DancerData)  # as all recipes of the two sizes
+    assert isinstance(recipe, StudentRecipe)
+    known = _dancers_of(recipe)
     data = replace(
-        recipe.data,
+        known,
         num_clips=terms.clips,
         num_frames=terms.frames,
         first_seed=FIRST_SEEDS[terms.split],
-        preset=terms.judged or terms.preset or recipe.data.preset,
+        preset=terms.judged or terms.preset or known.preset,
     )
     folder = terms.home / "data" / f"dancer-{digest(data)}"
     prepare_dancer(folder, data, report=report)
