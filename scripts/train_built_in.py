@@ -1,6 +1,7 @@
 """Makes the built-in models in one go, within a budget of minutes, and can be called again.
 
     python scripts/train_built_in.py --out OUT --minutes 9 --device cuda     # call until "all done"
+    python scripts/train_built_in.py --out OUT --family champ --student cosec ...
     python scripts/train_built_in.py --out OUT --minutes 1 --size tiny          # a trial on a CPU
 
 Each recipe gets a share of the budget of all calls together (``--total``). Its first half minute
@@ -19,32 +20,50 @@ from pathlib import Path
 
 import torch
 
+from quickstep.networks.families import network_parts
 from quickstep.networks.folder import load_model, save_model
+from quickstep.training.recipes import Family, recipe_name
 from quickstep.training.runs import run_recipe
 from quickstep.training.trainer import TrainResult
 
 PIECE = 15 * 2**20
-STAGES = {
-    "vae_dancer": 0.16,
-    "clip_dancer": 0.02,
-    "unianimate_dancer": 0.62,
-    "dancelcm_dancer": 0.2,
+TEACHERS: dict[Family, dict[str, float]] = {
+    "unianimate": {"vae_dancer": 0.16, "clip_dancer": 0.02, "unianimate_dancer": 0.62},
+    "champ": {"champ-frames_dancer": 0.6, "champ_dancer": 0.2},
 }
+"""Recipes and their shares of the budget; Champ's are on the built-in autoencoder."""
+STUDENTS = {
+    "dancelcm": ("dancelcm",),
+    "referencelcm": ("referencelcm-frames", "referencelcm"),
+    "cosec": ("cosec-frames", "cosec"),
+    "quickstep-best": ("quickstep-best-frames", "quickstep-best"),
+}
+"""What of a method is distilled, one after the other."""
+_GPU_CLIPS = {"clips.clips": "48,24,12", "data.num_clips": "8000"}
+_GPU_FRAMES = {"clips.clips": "96", "data.num_clips": "8000"}
+_FEW = {"data.num_clips": "8"}
+_NARROW = {"network.widths": "16,16,16", "network.map_widths": "8,8,8,16", **_FEW}
 SIZES = {
     "cpu": {},
     "gpu": {
         "vae_dancer": {"batch_size": "8", "crop": "64"},
-        "clip_dancer": {},
-        "unianimate_dancer": {"clips.clips": "48,24,12", "data.num_clips": "8000"},
-        "dancelcm_dancer": {"clips.clips": "48,24,12", "data.num_clips": "8000"},
+        "unianimate_dancer": _GPU_CLIPS,
+        "champ-frames_dancer": _GPU_FRAMES,
+        "champ_dancer": _GPU_CLIPS,
+        "frames": _GPU_FRAMES,
+        "clips": _GPU_CLIPS,
     },
     "tiny": {
         "vae_dancer": {"data.num_clips": "8", "widths": "8,8,8,8"},
         "clip_dancer": {"data.num_clips": "50", "width": "16", "layers": "1"},
         "unianimate_dancer": {"data.num_clips": "8", "network.width": "32"},
-        "dancelcm_dancer": {"data.num_clips": "8"},
+        "champ-frames_dancer": {"clips.clips": "4", **_NARROW},
+        "champ_dancer": _NARROW,
+        "frames": _FEW,
+        "clips": _FEW,
     },
 }
+"""What to change of the recipes; ``frames`` and ``clips`` of students by what they learn from."""
 PROBE = 0.5
 
 
@@ -52,20 +71,30 @@ def main() -> None:
     options = parsed()
     start = time.monotonic()
     home = Path(options.runs)
-    for name, share in STAGES.items():
+    shares = stages(options.family, options.student)
+    for name, share in shares.items():
         left = options.minutes - (time.monotonic() - start) / 60
         if left < PROBE:
             break
         stage(name, share * options.total, left, home=home, options=options)
-        pack(home, Path(options.out))
-    pack(home, Path(options.out))
-    done = all(json_of(home / name / "stage.json").get("done") for name in STAGES)
+        pack(home, Path(options.out), list(shares))
+    pack(home, Path(options.out), list(shares))
+    done = all(json_of(home / name / "stage.json").get("done") for name in shares)
     print("all done" if done else "call again", f"after {(time.monotonic() - start) / 60:.1f} min")
+
+
+def stages(family: Family, student: str) -> dict[str, float]:
+    """The recipes in their order, and each one's share of the budget."""
+    teacher = TEACHERS[family]
+    names = [recipe_name(what, "dancer", family=family) for what in STUDENTS[student]]
+    return teacher | dict.fromkeys(names, (1 - sum(teacher.values())) / len(names))
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--family", choices=TEACHERS, default="unianimate", help="of the teacher")
+    parser.add_argument("--student", choices=STUDENTS, default="dancelcm")
     parser.add_argument("--runs", default="runs/built_in")
     parser.add_argument("--minutes", type=float, default=9.0, help="of this call")
     parser.add_argument("--total", type=float, default=27.0, help="of all calls, shared out")
@@ -83,7 +112,7 @@ def stage(
     if notes.get("done"):
         return
     overrides = {
-        **SIZES[options.size].get(name, {}),
+        **changes_of(name, options.size),
         "train.checkpoint_minutes": "1",
         "train.num_threads": str(0 if options.device != "cpu" else torch.get_num_threads()),
     }
@@ -114,17 +143,25 @@ def stage(
     notes_path.write_text(json.dumps(notes))
 
 
-def pack(home: Path, out: Path) -> None:
+def changes_of(name: str, size: str) -> dict[str, str]:
+    """What to change of a recipe, by its name or, of a student, by what it learns from."""
+    known = SIZES[size]
+    if not name.startswith(tuple(STUDENTS)):
+        return known.get(name, {})
+    return known.get("frames" if "-frames" in name else "clips", {})
+
+
+def pack(home: Path, out: Path, names: list[str]) -> None:
     """Writes the models and previews made so far as pieces of one tar, in half precision."""
     out.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in STAGES:
+        for name in names:
             model = home / name / "model"
             if (model / "quickstep.json").is_file():
                 loaded = load_model(model)
                 parts = {
-                    "unet": loaded.network,
+                    **network_parts(loaded.network),
                     "vae": loaded.vae,
                     "image_encoder": loaded.image_encoder,
                 }
