@@ -71,3 +71,32 @@ def test_the_student_can_be_its_own_target(build, clip_batch, generator):
 def test_settings_that_cannot_be_meant_are_refused(field, value):
     with pytest.raises(ValueError, match=str(value)):
         ConsistencyConfig(**{field: value})
+
+
+def test_the_noise_is_what_the_teacher_was_trained_with(gain_network, gain_batch, schedule):
+    """Drawn with the teacher's offset, which the settings may repeat and not contradict."""
+    noises = []
+    for known, given in ((0.0, None), (2.0, None), (2.0, 2.0)):
+        method = Consistency(
+            copy.deepcopy(gain_network),
+            Denoiser(gain_network, schedule, "clean", noise_offset=known),
+            ConsistencyConfig(guidance=1.0, noise_offset=given),
+            conditions=lambda batch: batch["shift"],
+        )
+        step = method.draw(gain_batch, generator=torch.Generator().manual_seed(2), progress=0.0)
+        alpha, sigma = (
+            value(step.pair.t_from).float()[:, None, None, None, None]
+            for value in (schedule.alpha, schedule.sigma)
+        )
+        noises.append((step.noisy - alpha * step.clean) / sigma)
+    plain, offset, repeated = noises
+    shared = offset.mean((-2, -1))
+    assert plain.mean((-2, -1)).std() < 0.7 and shared.std() > 1.7
+    assert torch.equal(offset, repeated)
+    with pytest.raises(ValueError, match="must be 0.05, which the teacher .*noise_offset=0.1"):
+        Consistency(
+            copy.deepcopy(gain_network),
+            Denoiser(gain_network, schedule, "clean", noise_offset=0.05),
+            ConsistencyConfig(noise_offset=0.1),
+            conditions=lambda batch: batch["shift"],
+        )

@@ -46,7 +46,7 @@ def clean_of(method, network, noisy, t, batch, *, guidance=1.0):
 
 def test_8_phased_consistency_is_the_edge_space(build, gain_batch, schedule):
     """Invariant 8: PCM's loss, between states on the edge, its target x_prev where that is one."""
-    method = build(pcm(guidance=2.0, noise_offset=0.1).config)
+    method = build(pcm(guidance=2.0).config)
     step = method.draw(gain_batch, generator=seeded(), progress=1.0)
     (t_from, t_to, edge), noisy = step.pair, step.noisy
     assert (t_to == edge).any() and not (t_to == edge).all()
@@ -72,7 +72,7 @@ def test_8_multistep_consistency_is_the_clean_space_times_snr_plus_1(
     build, gain_batch, schedule, teacher_step
 ):
     """Invariant 8: Multistep CM, Algorithm 2, by its own inverse DDIM; its norm, not squared."""
-    config = multistep_cm(guidance=2.0, noise_offset=0.1).config
+    config = multistep_cm(guidance=2.0).config
     assert isinstance(config, ConsistencyConfig) and config.teacher_step == "addim"
     eta = config.addim_eta if teacher_step == "addim" else 0.0
     method = build(ConsistencyConfig(**{**vars(config), "addim_eta": eta}))
@@ -98,7 +98,7 @@ def test_8_multistep_consistency_is_the_clean_space_times_snr_plus_1(
 
 def test_8_videolcm_is_one_segment(build, gain_batch, schedule):
     """Invariant 8: LCM's c_skip x + c_out f, at every grid time but the first."""
-    method = build(videolcm(guidance=2.0, noise_offset=0.1).config)
+    method = build(videolcm(guidance=2.0).config)
     step = method.draw(gain_batch, generator=seeded(), progress=0.0)
     (t_from, t_to, _), noisy = step.pair, step.noisy
     ours = method.target_estimate(step)

@@ -56,7 +56,7 @@ def grouped_batch(generator, *, frames):
 def test_26_references_are_read_once_and_only_the_student_learns(
     build, champ, count_rows, generator, method, phase
 ):
-    phases = PHASED[method](guidance=3.5, noise_offset=0.05)
+    phases = PHASED[method](guidance=3.5)
     config = replace(getattr(phases, phase).config, skip_target=False)
     method = build(config, is_still=phase == "frames")
     seen = {

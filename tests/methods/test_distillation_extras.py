@@ -222,8 +222,8 @@ def test_distances_are_also_told_by_time(build, gain_batch):
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_trains(build, with_head, gain_batch, name):
     """The papers' settings, one step each: a finite loss, a gradient in the student alone."""
-    preset = PRESETS[name](guidance=2.5, noise_offset=0.1)
-    assert preset.config.guidance == 2.5 and preset.config.noise_offset == 0.1
+    preset = PRESETS[name](guidance=2.5)
+    assert preset.config.guidance == 2.5 and preset.config.noise_offset is None
     method = build(with_head, config=preset.config)
     for progress in (0.0, 0.99):
         loss = loss_of(method, with_motion(gain_batch, 1), progress=progress)
@@ -246,7 +246,7 @@ def test_7_the_exact_student_of_every_preset_has_little_loss(
     batch = {"latents": torch.randn(64, 1, 1, 4, 4, generator=generator), "shift": torch.zeros(64)}
     losses = []
     for skip in (20, 4):
-        config = PRESETS[name](guidance=1.0, noise_offset=0.0).config
+        config = PRESETS[name](guidance=1.0).config
         assert isinstance(config, ConsistencyConfig)
         eta = 0.0 if config.teacher_step == "addim" else config.addim_eta
         config = replace(config, skip=skip, motion_weight=0.0, auxiliary_weight=0.0, addim_eta=eta)
@@ -261,7 +261,7 @@ def test_7_the_exact_student_of_every_preset_has_little_loss(
 
 
 def test_presets_hold_the_papers_numbers():
-    made = {name: preset(guidance=2.5, noise_offset=0.1) for name, preset in PRESETS.items()}
+    made = {name: preset(guidance=2.5) for name, preset in PRESETS.items()}
     dance, video, multistep = (
         made[name].config for name in ("dancelcm", "videolcm", "multistep_cm")
     )
@@ -273,7 +273,7 @@ def test_presets_hold_the_papers_numbers():
     assert isinstance(multistep, ConsistencyConfig)
     assert (multistep.num_segments, multistep.addim_eta) == (4, 0.75)
     assert multistep.teacher_step == "addim"
-    assert made["perflow"].config == PeRFlowConfig(guidance=2.5, noise_offset=0.1)
+    assert made["perflow"].config == PeRFlowConfig(guidance=2.5)
     assert {name: preset.sampler for name, preset in made.items()} == {
         "dancelcm": "segment",
         "videolcm": "lcm",

@@ -52,9 +52,7 @@ def test_6_training_reaches_the_published_fixed_point(
     gain_network, schedule, tmp_path, settings, num_steps, expected, tolerance
 ):
     """Invariant 6: K=2 lists [499, 999], then [0, 499]."""
-    config = ConsistencyConfig(
-        anchor="first", guidance=1.0, distance="squared", noise_offset=0.0, **settings
-    )
+    config = ConsistencyConfig(anchor="first", guidance=1.0, distance="squared", **settings)
     student = copy.deepcopy(gain_network)
     method = Consistency(
         student,

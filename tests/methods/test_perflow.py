@@ -17,7 +17,7 @@ def build(gain_network, schedule):
         return PeRFlow(
             copy.deepcopy(gain_network),
             Denoiser(gain_network, schedule, "clean"),
-            PeRFlowConfig(**{"guidance": 1.0, "noise_offset": 0.0, **settings}),
+            PeRFlowConfig(**{"guidance": 1.0, **settings}),
             conditions=lambda batch: batch["shift"],
         )
 
@@ -82,7 +82,7 @@ def test_training_finds_the_line(build, unit_batch, schedule):
 
 
 def test_the_gradient_reaches_the_student_alone(build, gain_network, gain_batch):
-    method = build(guidance=2.0, noise_offset=0.1)
+    method = build(guidance=2.0)
     loss = loss_of(method, gain_batch)
     loss.value.backward()
     assert method.trainable.gain.grad.any()
@@ -97,8 +97,14 @@ def test_the_gradient_reaches_the_student_alone(build, gain_network, gain_batch)
         ({"solver_steps": 0}, "got solver_steps=0"),
         ({"num_segments": 50, "solver_steps": 21}, "shortest segment's 20 times"),
         ({"person_weight": -1.0}, "person_weight=-1.0"),
+        ({"noise_offset": -0.1}, "noise_offset=-0.1"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         PeRFlowConfig(**settings)
+
+
+def test_another_noise_than_the_teachers_is_refused(build):
+    with pytest.raises(ValueError, match="noise_offset must be 0.0, which the teacher was trained"):
+        build(noise_offset=0.1)

@@ -112,7 +112,7 @@ def test_the_full_size_recipe_runs_on_any_family(runs, tmp_path):
 
 def test_phases_hold_the_papers_numbers():
     """Appendix C, w in LCM's form."""
-    frames, clips = PHASED["cosec"](guidance=3.5, noise_offset=0.05)
+    frames, clips = PHASED["cosec"](guidance=3.5)
     assert frames.config.guidance == guidance_from_lcm_weight(2.5)
     assert clips.config.guidance == guidance_from_lcm_weight(1.5)
     assert (frames.share, clips.share) == (0.6, 0.4)

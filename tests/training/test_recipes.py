@@ -75,7 +75,7 @@ def test_every_baseline_ends_in_a_student_that_runs(runs, method):
     name = f"{method}_lab"
     run_recipe(name, overrides=changes(method), run_folder=runs / name)
     student = load_model(runs / name)
-    preset = PRESETS[method](guidance=1.5, noise_offset=0.1)
+    preset = PRESETS[method](guidance=1.5)
     assert student.settings.method == method
     assert student.settings.sampler == preset.sampler
     assert student.settings.segments == preset.config.num_segments
@@ -147,6 +147,7 @@ def test_the_documented_command_distils_on_sharded_ranks(runs, tmp_path, run_scr
         ({"train.sharding": "fsdp2", "train.preview_every": "0"}, "skip_target must be false"),
         ({"form": "adapter", "train.sharding": "fsdp2"}, "preview_every must be 0"),
         ({"teacher": "nobody"}, "learns from 'nobody': unknown model 'nobody'.*--set teacher="),
+        ({"method.noise_offset": "0.2"}, r"must be 0.1, which the teacher was .*noise_offset=0.2"),
         ({"sampler": "edges"}, "steps_allowed: 4 cannot be run: times of sampler 'edges'"),
         ({"sampler": "lcm"}, "must not be 'lcm' for a student of 2 segments"),
         ({"sampler": "perflow"}, "must not be 'perflow' for a student that learns no straight"),

@@ -92,6 +92,7 @@ class Consistency(Distillation):
             teacher,
             segments=config.segments,
             guidance=config.guidance,
+            noise_offset=config.noise_offset,
             conditions=conditions,
         )
         for needed, name, field in (
@@ -196,7 +197,7 @@ class Consistency(Distillation):
         noise = draw_noise(
             (sources.groups, *clean.shape[1:]),
             generator=generator,
-            offset=config.noise_offset,
+            offset=self.noise_offset,
             device=clean.device,
         )
         needed = pair.t_to != pair.edge if config.skip_target else torch.ones(len(clean))

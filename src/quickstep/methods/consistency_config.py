@@ -46,7 +46,7 @@ class ConsistencyConfig:
             squared (Multistep CM).
         huber_scale: c of the pseudo-Huber distance.
         time_weight: weight of a clip's distance: ``none``, or ``snr+1`` (Multistep CM).
-        noise_offset: as the teacher was trained.
+        noise_offset: of the noise; None is the teacher's own, and another one is refused.
         person_weight: as in `DenoisingConfig`.
         motion_weight: lambda_1 of the motion-focused loss (DanceLCM, Eq. 7), 0.5 in the paper;
             above 0 a batch must hold ``motion``.
@@ -76,7 +76,7 @@ class ConsistencyConfig:
     distance: Literal["pseudo-huber", "squared", "euclidean"] = "pseudo-huber"
     huber_scale: float = 0.001
     time_weight: Literal["none", "snr+1"] = "none"
-    noise_offset: float = 0.1
+    noise_offset: float | None = None
     person_weight: float = 0.0
     motion_weight: float = 0.0
     motion_norm: Literal["mean", "masked-mean"] = "mean"
@@ -91,7 +91,7 @@ class ConsistencyConfig:
         if not 0 <= self.target_decay < 1:
             raise ValueError(f"target_decay must be in [0, 1): got {self.target_decay}")
         for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must not be negative: got {name}={getattr(self, name)}")
         if self.huber_scale <= 0:
             raise ValueError(f"huber_scale must be positive: got huber_scale={self.huber_scale}")

@@ -32,10 +32,12 @@ class Distillation(PlainMethod):
         teacher: the teacher; its network is frozen and put in evaluation mode.
         segments: the times the student trains on.
         guidance: g of the teacher.
+        noise_offset: of the noise; None for the teacher's.
         conditions: what networks are told of a batch.
 
     Raises:
-        ValueError: the teacher's schedule, its grid and what it predicts do not fit.
+        ValueError: the teacher's schedule, its grid and what it predicts do not fit, or it was
+            trained with another noise.
     """
 
     def __init__(
@@ -45,13 +47,16 @@ class Distillation(PlainMethod):
         *,
         segments: Segments,
         guidance: float,
+        noise_offset: float | None,
         conditions: Conditions,
     ):
         _expect_teacher(teacher, segments)
+        _expect_noise(teacher, noise_offset)
         self.trainable = student
         self.teacher = teacher
         self.segments = segments
         self.guidance = guidance
+        self.noise_offset = teacher.noise_offset
         self.conditions = conditions
         self.ledger = Ledger(checkpointing=bool(getattr(student, "gradient_checkpointing", False)))
         teacher.network.eval().requires_grad_(False)
@@ -149,4 +154,12 @@ def _expect_teacher(teacher: Denoiser, segments: Segments) -> None:
         raise ValueError(
             f"the grid has {segments.grid.num_timesteps} times, the teacher's schedule "
             f"{schedule.num_timesteps}: they must be alike"
+        )
+
+
+def _expect_noise(teacher: Denoiser, noise_offset: float | None) -> None:
+    if noise_offset not in (None, teacher.noise_offset):
+        raise ValueError(
+            f"noise_offset must be {teacher.noise_offset}, which the teacher was trained with, or "
+            f"the student's brightness drifts: got noise_offset={noise_offset}; leave it out"
         )

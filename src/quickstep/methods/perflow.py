@@ -34,7 +34,7 @@ class PeRFlowConfig:
             (the paper's ``cfg_sync``).
         loss_space: where residuals are measured: the ``clean`` estimate that directs the line,
             or its ``velocity``.
-        noise_offset: as the teacher was trained.
+        noise_offset: of the noise; None is the teacher's own, and another one is refused.
         person_weight: as in `quickstep.methods.denoising.DenoisingConfig`.
     """
 
@@ -43,7 +43,7 @@ class PeRFlowConfig:
     solver_steps: int = 8
     guidance: float = 2.5
     loss_space: Literal["clean", "velocity"] = "clean"
-    noise_offset: float = 0.1
+    noise_offset: float | None = None
     person_weight: float = 0.0
 
     def __post_init__(self):
@@ -51,7 +51,7 @@ class PeRFlowConfig:
         if self.guidance < 1:
             raise ValueError(f"guidance must be at least 1: got guidance={self.guidance}")
         for name in ("noise_offset", "person_weight"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must not be negative: got {name}={getattr(self, name)}")
         shortest = int(self.segments.edges.diff().min())
         if not 1 <= self.solver_steps <= shortest:
@@ -114,6 +114,7 @@ class PeRFlow(Distillation):
             teacher,
             segments=config.segments,
             guidance=config.guidance,
+            noise_offset=config.noise_offset,
             conditions=conditions,
         )
         self.config = config
@@ -129,7 +130,7 @@ class PeRFlow(Distillation):
         upper, lower = self.segments.edge_above(t), self.segments.edge_below(t)
         t, line = t.to(clean.device), Line(upper.to(clean.device), lower.to(clean.device))
         noise = draw_noise(
-            clean.shape, generator=generator, offset=config.noise_offset, device=clean.device
+            clean.shape, generator=generator, offset=self.noise_offset, device=clean.device
         )
         conditions = self.conditions(batch)
         ends = self._ends(schedule.add_noise(clean, noise, line.t_start), line, conditions)

@@ -48,7 +48,7 @@ class Phases(NamedTuple):
     """On clips, from the first phase's student: how it moves."""
 
 
-def referencelcm(*, guidance: float, noise_offset: float) -> Phases:
+def referencelcm(*, guidance: float) -> Phases:
     """ReferenceLCM (CoSeC, Eq. 2 and 3): one segment, k = 20, EMA 0.95, in two phases.
 
     The paper's guidance is w = 2.5 and then 1.5 in LCM's form: g = 3.5, its teacher's own, and
@@ -59,27 +59,26 @@ def referencelcm(*, guidance: float, noise_offset: float) -> Phases:
 
     Args:
         guidance: g of the teacher.
-        noise_offset: of the teacher's noise.
     """
-    return _phases(videolcm, guidance=guidance, noise_offset=noise_offset, steps=(1, 2, 4))
+    return _phases(videolcm, guidance=guidance, steps=(1, 2, 4))
 
 
-def cosec(*, guidance: float, noise_offset: float) -> Phases:
+def cosec(*, guidance: float) -> Phases:
     """CoSeC-LCD: ReferenceLCM with ETA and CoNS on frames, the temporal term on clips.
 
     phi_1 = 0.1, phi_2 = 0.02 and lambda = 0.05 are the paper's (appendix C), two references for
     each clip are ours.
     """
-    plain = referencelcm(guidance=guidance, noise_offset=noise_offset)
+    plain = referencelcm(guidance=guidance)
     return _regularised(plain)
 
 
-def quickstep_best(*, guidance: float, noise_offset: float) -> Phases:
+def quickstep_best(*, guidance: float) -> Phases:
     """Both papers together: DanceLCM's segments, motion focus and head, and CoSeC's terms.
 
     What neither paper has. Two segments at 2 steps and more; faces are the recipe's matter.
     """
-    plain = _phases(dancelcm, guidance=guidance, noise_offset=noise_offset, steps=(1, 2, 4, 8))
+    plain = _phases(dancelcm, guidance=guidance, steps=(1, 2, 4, 8))
     return _regularised(plain)
 
 
@@ -88,16 +87,14 @@ PHASED: dict[str, Callable[..., Phases]] = {
     "cosec": cosec,
     "quickstep-best": quickstep_best,
 }
-"""All methods of two phases by name; each takes ``guidance`` and ``noise_offset``."""
+"""All methods of two phases by name; each takes ``guidance``."""
 
 
-def _phases(
-    method: Callable[..., Preset], *, guidance: float, noise_offset: float, steps: tuple[int, ...]
-) -> Phases:
+def _phases(method: Callable[..., Preset], *, guidance: float, steps: tuple[int, ...]) -> Phases:
     weaker = 1 + (guidance - 1) * WEIGHTS[1] / WEIGHTS[0]
     made = []
     for scale, learns, count in zip((guidance, weaker), ("all", "temporal"), STEPS, strict=True):
-        preset = method(guidance=scale, noise_offset=noise_offset)
+        preset = method(guidance=scale)
         assert isinstance(preset.config, ConsistencyConfig)
         share = count / sum(STEPS)
         made.append(Phase(preset.config, preset.sampler, steps, learns=learns, share=share))

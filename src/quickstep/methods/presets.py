@@ -1,7 +1,7 @@
 """The papers' settings, one function a method, and how its student is run.
 
-Every function takes what depends on the teacher: its guidance, and the offset of its noise. What
-a paper leaves open is the same for all, so that methods differ in nothing else: data end clean
+Every function takes the teacher's guidance; the offset of its noise goes with the teacher itself.
+What a paper leaves open is the same for all, so that methods differ in nothing else: data end clean
 (`anchor`), the grid has 50 times, and the student runs without guidance.
 """
 
@@ -28,7 +28,7 @@ class Preset:
     steps: tuple[int, ...]
 
 
-def dancelcm(*, guidance: float, noise_offset: float) -> Preset:
+def dancelcm(*, guidance: float) -> Preset:
     """DanceLCM: two segments, motion-focused loss and auxiliary head (Eq. 4 to 8, section 4.1).
 
     K = 2, lambda_1 = 0.5, lambda_2 = 0.1 are the paper's. It says that the target is an EMA and
@@ -43,14 +43,13 @@ def dancelcm(*, guidance: float, noise_offset: float) -> Preset:
         target_decay=0.95,
         distance="pseudo-huber",
         huber_scale=0.001,
-        noise_offset=noise_offset,
         motion_weight=0.5,
         auxiliary_weight=0.1,
     )
     return Preset(config, "segment", (1, 2, 4, 8))
 
 
-def videolcm(*, guidance: float, noise_offset: float) -> Preset:
+def videolcm(*, guidance: float) -> Preset:
     """VideoLCM (Wang et al. 2023): one segment, k = 20, EMA 0.95, pseudo-Huber 0.001.
 
     Its own guidance was w = 9, which is g = 10, for text; here it is the teacher's. No guidance
@@ -64,12 +63,11 @@ def videolcm(*, guidance: float, noise_offset: float) -> Preset:
         target_decay=0.95,
         distance="pseudo-huber",
         huber_scale=0.001,
-        noise_offset=noise_offset,
     )
     return Preset(config, "lcm", (1, 2, 4, 8))
 
 
-def multistep_cm(*, guidance: float, noise_offset: float, skip: int = 5) -> Preset:
+def multistep_cm(*, guidance: float, skip: int = 5) -> Preset:
     """Multistep Consistency Models (Heek et al. 2024, Algorithms 1 to 3) with four segments.
 
     aDDIM with eta 0.75, the student itself as target, the Euclidean norm times SNR + 1, and
@@ -87,12 +85,11 @@ def multistep_cm(*, guidance: float, noise_offset: float, skip: int = 5) -> Pres
         target="student",
         distance="euclidean",
         time_weight="snr+1",
-        noise_offset=noise_offset,
     )
     return Preset(config, "edges", (4,))
 
 
-def pcm(*, guidance: float, noise_offset: float, num_segments: int = 4) -> Preset:
+def pcm(*, guidance: float, num_segments: int = 4) -> Preset:
     """Phased Consistency Model (Wang et al. 2024) without its adversarial loss.
 
     The student itself as target, pseudo-Huber 0.001 between states on the edge; as many steps as
@@ -106,12 +103,11 @@ def pcm(*, guidance: float, noise_offset: float, num_segments: int = 4) -> Prese
         loss_space="edge",
         distance="pseudo-huber",
         huber_scale=0.001,
-        noise_offset=noise_offset,
     )
     return Preset(config, "edges", (num_segments,))
 
 
-def tcd(*, guidance: float, noise_offset: float) -> Preset:
+def tcd(*, guidance: float) -> Preset:
     """Trajectory Consistency Distillation (Zheng et al. 2024), first order.
 
     One segment, any landing, squared distance of the states there. The student is not told where
@@ -127,16 +123,13 @@ def tcd(*, guidance: float, noise_offset: float) -> Preset:
         target_decay=0.95,
         loss_space="edge",
         distance="squared",
-        noise_offset=noise_offset,
     )
     return Preset(config, "tcd", (2, 4, 8))
 
 
-def perflow(*, guidance: float, noise_offset: float) -> Preset:
+def perflow(*, guidance: float) -> Preset:
     """PeRFlow (Yan et al. 2024): four windows, 8 DDIM steps of the teacher through each."""
-    config = PeRFlowConfig(
-        num_segments=4, solver_steps=8, guidance=guidance, noise_offset=noise_offset
-    )
+    config = PeRFlowConfig(num_segments=4, solver_steps=8, guidance=guidance)
     return Preset(config, "perflow", (4, 8))
 
 
@@ -148,4 +141,4 @@ PRESETS: dict[str, Callable[..., Preset]] = {
     "tcd": tcd,
     "perflow": perflow,
 }
-"""All presets by name; each takes ``guidance`` and ``noise_offset``."""
+"""All presets by name; each takes ``guidance``."""

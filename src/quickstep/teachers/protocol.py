@@ -56,6 +56,7 @@ class Denoiser:
         network: the network; it stays where it is and in the mode it is in.
         schedule: the noise schedule it was trained on.
         parametrisation: what its output means.
+        noise_offset: of the noise it was trained with (`quickstep.diffusion.noise.draw_noise`).
 
     Example:
         >>> denoiser = Denoiser(network, schedule)                          # doctest: +SKIP
@@ -66,6 +67,7 @@ class Denoiser:
     network: nn.Module
     schedule: Schedule
     parametrisation: Parametrisation = "v"
+    noise_offset: float = 0.0
 
     def encode(self, conditions: Any) -> Any:
         """The network's features of ``conditions``, to be made once per clip."""

@@ -23,7 +23,7 @@ CHAMP = "runs/champ/model"
 
 
 def _dancelcm(folder: str) -> StudentRecipe:
-    preset = dancelcm(guidance=2.5, noise_offset=0.1)
+    preset = dancelcm(guidance=2.5)
     assert isinstance(preset.config, ConsistencyConfig)
     return StudentRecipe(
         data=FolderData(folder=folder, num_frames=64, size=(512, 768)),
@@ -64,7 +64,7 @@ def _champ(method: str) -> dict[str, StudentRecipe]:
 
     Champ's guidance of 3.5 is the paper's w = 2.5. Two sources with two references a rank.
     """
-    phases = PHASED[method](guidance=3.5, noise_offset=0.05)
+    phases = PHASED[method](guidance=3.5)
     first = f"{method}-frames_champ"
     mixes = (
         ClipMix(lengths=(1,), clips=(4,), shares=(1.0,), any_reference=1.0),

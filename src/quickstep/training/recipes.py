@@ -119,8 +119,6 @@ _LAB = _Sizes(
 _SHARED: dict[str, Any] = {"precision": "bf16", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
-_OFFSETS: dict[Family, float] = {"unianimate": 0.1, "champ": 0.05}
-"""Of the noise that each family's teachers are trained with."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
 
@@ -184,7 +182,7 @@ def _champ(name: str, sizes: _Sizes) -> dict[str, Recipe]:
         network=sizes.champ,
         clips=ClipMix(lengths=(1,), clips=(16,), shares=(1.0,)),
         parametrisation="clean",
-        method=replace(_denoising(), noise_offset=_OFFSETS["champ"]),
+        method=replace(_denoising(), noise_offset=0.05),
         guidance=_GUIDANCE,
         train=TrainConfig(
             num_steps=sizes.steps["champ-frames"],
@@ -217,7 +215,7 @@ def _student(
     Teacher, data and training are the same for all methods. They are compared at equal compute,
     so that one whose step asks the networks more often makes fewer steps.
     """
-    preset = PRESETS[method](guidance=_GUIDANCE, noise_offset=_OFFSETS[family])
+    preset = PRESETS[method](guidance=_GUIDANCE)
     face = sizes.face if method == "dancelcm" and family == "unianimate" else None
     teacher = f"{family}_{name}"
     return _distillation(preset, sizes, teacher=teacher, clips=sizes.clips, face=face)
@@ -229,7 +227,7 @@ def _phased(
     """The methods of two phases: on frames, and from there on clips."""
     found: dict[str, DistillationRecipe] = {}
     for method, phases_of in PHASED.items():
-        phases = phases_of(guidance=_GUIDANCE, noise_offset=_OFFSETS[family])
+        phases = phases_of(guidance=_GUIDANCE)
         face = sizes.face if method == "quickstep-best" and family == "unianimate" else None
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)

@@ -133,7 +133,10 @@ def student_method(
     Raises:
         ValueError: the method does not fit the teacher.
     """
-    denoiser = Denoiser(teacher.network, teacher.schedule, teacher.settings.parametrisation)
+    known = teacher.settings
+    denoiser = Denoiser(
+        teacher.network, teacher.schedule, known.parametrisation, known.noise_offset
+    )
     conditions = conditions_of(settings)
     if isinstance(teacher.network, ChampNetwork):
         conditions = SharedEncoding(teacher.network, is_still=settings.frames == 1)
