@@ -1,6 +1,6 @@
 """Everything that is shipped runs: the whole chain of recipes, at toy size, to a loaded model."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -200,6 +200,19 @@ def test_the_full_size_recipes_are_the_papers():
         method = recipe.method
         assert (method.num_segments, method.motion_weight, method.auxiliary_weight) == (2, 0.5, 0.1)
         assert not method.skip_target
+
+
+@pytest.mark.parametrize("size", ["dancer", "lab"])
+def test_the_small_dancelcm_departs_from_the_paper_in_three_settings(size):
+    recipe = find_recipe(f"dancelcm_{size}")
+    assert isinstance(recipe, StudentRecipe)
+    paper = PRESETS["dancelcm"](guidance=1.5, noise_offset=0.1).config
+    ours = recipe.method
+    changed = {
+        each.name for each in fields(paper) if getattr(ours, each.name) != getattr(paper, each.name)
+    }
+    assert changed - {"person_weight"} == {"num_segments", "pair", "target"}
+    assert (ours.num_segments, ours.pair, ours.target) == (4, "anneal", "student")
 
 
 def test_an_exported_student_has_no_auxiliary_head(runs):
