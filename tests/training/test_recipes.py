@@ -148,8 +148,8 @@ def test_the_documented_command_distils_on_sharded_ranks(runs, tmp_path, run_scr
         ({"form": "adapter", "train.sharding": "fsdp2"}, "preview_every must be 0"),
         ({"teacher": "nobody"}, "learns from 'nobody': unknown model 'nobody'.*--set teacher="),
         ({"method.noise_offset": "0.2"}, r"must be 0.1, which the teacher was .*noise_offset=0.2"),
-        ({"sampler": "edges"}, "steps_allowed: 4 cannot be run: times of sampler 'edges'"),
-        ({"sampler": "lcm"}, "must not be 'lcm' for a student of 2 segments"),
+        ({"sampler": "edges"}, "steps_allowed: 8 cannot be run: times of sampler 'edges'"),
+        ({"sampler": "lcm"}, "must not be 'lcm' for a student of 4 segments"),
         ({"sampler": "perflow"}, "must not be 'perflow' for a student that learns no straight"),
         ({"steps_best": "3"}, r"one of steps_allowed=\(1, 2, 4, 8\): got 3"),
         ({"steps_allowed": "1,4,60"}, "60 cannot be run: num_steps must be between 1 and 50"),
@@ -206,7 +206,7 @@ def test_the_full_size_recipes_are_the_papers():
 def test_the_small_dancelcm_departs_from_the_paper_in_three_settings(size):
     recipe = find_recipe(f"dancelcm_{size}")
     assert isinstance(recipe, StudentRecipe)
-    paper = PRESETS["dancelcm"](guidance=1.5, noise_offset=0.1).config
+    paper = PRESETS["dancelcm"](guidance=1.5).config
     ours = recipe.method
     changed = {
         each.name for each in fields(paper) if getattr(ours, each.name) != getattr(paper, each.name)
@@ -378,7 +378,7 @@ def test_a_told_student_takes_one_step_over_two_segments(runs, form):
     plan = make_plan(model.settings, num_steps=1)
     assert plan.times == (999,)
     assert drawn(model, num_steps=1).isfinite().all()  # warnings are errors
-    with pytest.warns(UserWarning, match="^1 step for a student of 2 segments: .* blurs"):
+    with pytest.warns(UserWarning, match="^1 step for a student of 4 segments: .* blurs"):
         drawn(load_model(runs / "dancelcm_lab"), num_steps=1)
     torch.testing.assert_close(
         drawn(model), drawn(load_model(folder, fuse=False)), atol=1e-5, rtol=1e-5
