@@ -1,6 +1,7 @@
 """Fixtures of all tests: one thread, fixed seeds, and the way to the shared material."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `recorded`
 
 
 @pytest.fixture(autouse=True, scope="session")

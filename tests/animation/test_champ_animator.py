@@ -16,12 +16,13 @@ from quickstep.conditions.body import read_body
 from quickstep.data.body_maps import write_body_maps
 from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.data.image import write_image
+from quickstep.diffusion.noise import draw_noise
 from quickstep.evaluation.makers import ModelMaker
 from quickstep.evaluation.sample import SampleError
 from quickstep.evaluation.samples import open_samples
 from quickstep.networks.autoencoder import small_autoencoder
-from quickstep.networks.champ import POSE_MAPS
-from quickstep.networks.clip import small_image_encoder
+from quickstep.networks.champ import POSE_MAPS, ChampConditions
+from quickstep.networks.clip import image_embedding, small_image_encoder
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Settings, load_model, save_model
 
@@ -85,6 +86,49 @@ def test_a_clip_folder_dances_over_windows_with_one_look_at_the_picture(champ, c
     )
     unguided = animator(clip / "reference.png", clip, guidance_scale=1.0, num_inference_steps=1)
     assert unguided.num_evaluations == 2
+
+
+@torch.no_grad()
+def upstream_loop(animator, scene, noise, *, num_steps):
+    """Champ's procedure written out: linear betas, windows round the end, means, DDIM."""
+    model, frames = animator.model, scene.num_frames
+    betas = torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64)
+    root = (1 - betas).cumprod(0).sqrt()
+    alpha_bar = ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
+    picture = torch.from_numpy(scene.reference).permute(2, 0, 1)[None] / 127.5 - 1
+    factor = model.vae.config["scaling_factor"]
+    latents = model.vae.encode(picture).latent_dist.mean * factor
+    maps = torch.from_numpy(scene.pose_maps)[None].permute(0, 1, 2, 5, 3, 4) / 255
+    image = image_embedding(model.image_encoder, picture)
+    x, stride = noise, 1000 // num_steps
+    for t in range(999, -1, -stride):
+        total, cover = torch.zeros_like(x), torch.zeros(frames)
+        for start in range(0, frames, 3):
+            part = [frame % frames for frame in range(start, start + 4)]
+            told = ChampConditions(image=image, reference=latents, pose_maps=maps[:, part])
+            known, at = model.network.encode(told), torch.tensor([t])
+            c, u = (model.network(x[:, part], at, each) for each in (known, known.dropped()))
+            total[:, part] += u + 2.0 * (c - u)
+            cover[part] += 1
+        v = total / cover[:, None, None, None]
+        now = alpha_bar[t].float()
+        then = (alpha_bar[t - stride] if t >= stride else torch.ones(())).float()
+        clean = now.sqrt() * x - (1 - now).sqrt() * v
+        eps = now.sqrt() * v + (1 - now).sqrt() * x
+        x = then.sqrt() * clean + (1 - then).sqrt() * eps
+    return x
+
+
+def test_everything_as_upstream_is_upstreams_video(champ, clip):
+    """Betas, windows and means as Champ's code has them, through the animator."""
+    animator = Animator.from_pretrained(champ)
+    scene = animator.scene(clip / "reference.png", clip)
+    plan = animator.plan(num_steps=4, blend="loop", betas="linear")
+    latents = animator.denoise(scene, plan=plan, generator=torch.Generator().manual_seed(3))
+    noise = draw_noise((1, FRAMES, 4, 8, 8), generator=torch.Generator().manual_seed(3))
+    expected = upstream_loop(animator, scene, noise, num_steps=4)
+    torch.testing.assert_close(latents.clean, expected, atol=2e-4, rtol=1e-4)
+    assert latents.num_evaluations == 4 * 2 * 2
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -219,6 +263,7 @@ def test_the_command_makes_a_video_from_maps(champ, clip, maps_folder, tmp_path)
     code = main(
         ["animate", str(clip / "reference.png"), str(maps_folder), "-o", str(out)]
         + ["--compare", str(compare), "--model", str(champ), "--steps", "2", "--device", "cpu"]
+        + ["--blend", "loop", "--betas", "linear"]
     )
     assert code == 0 and out.is_file() and compare.is_file()
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quickstep.animation.windows import blend_weights, cut_windows
+from quickstep.animation.windows import blend_weights, cut_windows, loop_windows, windows_of
 
 
 @st.composite
@@ -87,3 +87,36 @@ def test_upstreams_blend_is_the_plain_mean():
     assert weights[0].tolist() == [1.0] * 24 + [0.5] * 8
     assert weights[1].tolist() == [0.5] * 32
     assert weights[2].tolist() == [0.5] * 24 + [1.0] * 8
+
+
+@given(cuts())
+@settings(max_examples=60, deadline=None)
+def test_a_loop_covers_every_frame_alike_wherever_it_begins(cut):
+    num_frames, length, overlap = cut
+    windows = loop_windows(num_frames, length=length, overlap=overlap)
+    count, total = torch.zeros(num_frames), torch.zeros(num_frames)
+    for window, weight in zip(windows, blend_weights(windows, blend="loop"), strict=True):
+        assert len(count[window.frames]) == len(window) == min(length, num_frames)
+        count[window.frames] += 1
+        total[window.frames] += weight
+    assert bool((count >= 1).all())
+    torch.testing.assert_close(total, torch.ones(num_frames))
+    for window, weight in zip(windows, blend_weights(windows, blend="loop"), strict=True):
+        torch.testing.assert_close(weight, 1 / count[window.frames])
+
+
+def test_champs_own_windows_go_on_round_the_end():
+    windows = windows_of(41, length=24, blend="loop")
+    assert [window.start for window in windows] == [0, 20, 40]
+    assert windows[0].frames == slice(0, 24)
+    assert windows[1].frames == [*range(20, 41), 0, 1, 2]
+    assert windows[2].frames == [40, *range(23)]
+    assert windows_of(24, length=24, blend="loop") == windows_of(24, length=24)
+
+
+def test_champs_recorded_list_of_windows(shared):
+    facts = json.loads((shared / "fixtures" / "champ_tiny.json").read_text())
+    sizes = facts["window_args"]
+    windows = windows_of(sizes["num_frames"], length=sizes["context_size"], blend="loop")
+    frames = torch.arange(sizes["num_frames"])
+    assert [frames[window.frames].tolist() for window in windows] == facts["windows"]

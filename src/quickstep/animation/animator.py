@@ -1,7 +1,7 @@
 """The pipeline: a picture of a person and a dance in, the person dancing it out."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from torch import Tensor
 from quickstep.animation.driving import Driving, pose_of_reference, read_driving
 from quickstep.animation.faces import FaceFinder, ReferenceFace
 from quickstep.animation.map_driving import MapDriving, read_map_driving
+from quickstep.animation.outcome import Animation, Latents
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.scene import MapScene, ReferencePose, Scene, set_map_scene, set_scene
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.animation.telling import Picture, encode_picture, starting_noise, window_conditions
 from quickstep.animation.windowed import MAX_CACHED, WindowedDenoiser
-from quickstep.animation.windows import Blend, Window, cut_windows
+from quickstep.animation.windows import Blend, Window, windows_of
 from quickstep.conditions.skeleton import Poses
 from quickstep.data.footage import DEFAULT_SEARCH, Search
 from quickstep.data.prepared import video_to_pictures
@@ -27,6 +28,7 @@ from quickstep.diffusion.sampling import Sampler, sample
 from quickstep.networks.autoencoder import decode_latents
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Model, Settings, load_model, save_model
+from quickstep.networks.settings import Betas
 from quickstep.teachers.generation import TimeGrid
 from quickstep.teachers.protocol import Denoiser
 
@@ -39,43 +41,6 @@ Report = Callable[[str, int, int], None]
 
 CHUNK_PIXELS = 16 * 128 * 128 * 8
 """Pixels decoded at once: 128 frames of 128 px, or 5 of 512 x 768."""
-
-
-@dataclass(frozen=True)
-class Animation:
-    """A finished animation.
-
-    Attributes:
-        frames: the video, RGB.
-        skeletons: the dance as the network saw it.
-        reference: the picture as the network saw it.
-        fps: frames per second, the driving clip's.
-        timings: wall seconds by stage: load, conditions, denoise, decode.
-        num_evaluations: evaluations of the denoising network; a guided one counts twice, and
-            each window of a long dance counts.
-        face_found: whether the picture has a face; None for a model that is not told it.
-    """
-
-    frames: UInt8[np.ndarray, "f H W 3"]
-    skeletons: UInt8[np.ndarray, "f H W 3"]
-    reference: UInt8[np.ndarray, "H W 3"]
-    fps: float
-    timings: dict[str, float] = field(default_factory=dict)
-    num_evaluations: int = 0
-    face_found: bool | None = None
-
-
-@dataclass(frozen=True)
-class Latents:
-    """A denoised clip that is not decoded yet.
-
-    Attributes:
-        clean: clean latents on the CPU.
-        num_evaluations: evaluations of the denoising network that it took.
-    """
-
-    clean: Float[Tensor, "1 f c h w"]
-    num_evaluations: int
 
 
 class Animator:
@@ -155,6 +120,7 @@ class Animator:
         upstream_noise: bool = False,
         first_frame: bool = False,
         blend: Blend = "smooth",
+        betas: Betas | None = None,
         reference_pose: ReferencePose = "first",
         align: bool = True,
         face: ReferenceFace = "find",
@@ -178,8 +144,10 @@ class Animator:
                 comes out nearer to the picture's.
             upstream_noise: draw numbers in the order of UniAnimate's code.
             first_frame: tell the network that the picture is the first frame, as UniAnimate can.
-            blend: how windows of a long dance are weighed where they overlap: "smooth", or
-                upstream's plain "mean".
+            blend: how windows of a long dance lie and are weighed where they overlap: "smooth",
+                UniAnimate's plain "mean", or Champ's "loop", which joins the end to the start.
+            betas: spacing of the noise schedule's betas, if not the model's own: Champ's code
+                samples on "linear" ones.
             reference_pose: the pose in the picture if it is known; a clip folder knows its own.
             align: whether the dance is fitted to the body of a known reference pose.
             face: the face in the picture if it is known, or None for none; for models told it.
@@ -200,6 +168,7 @@ class Animator:
             upstream_noise=upstream_noise,
             first_frame=first_frame,
             blend=blend,
+            betas=betas,
         )
         with watch("conditions"):
             scene = self.scene(
@@ -308,10 +277,10 @@ class Animator:
         generator = generator or torch.Generator().manual_seed(0)
         with watch("conditions"):
             picture = encode_picture(self.model, scene, plan=plan, generator=generator)
-        windows = cut_windows(scene.num_frames, length=self.settings.frames)
+        windows = windows_of(scene.num_frames, length=self.settings.frames, blend=plan.blend)
         counter = _Counter(report, total=len(plan.times) * len(windows))
         denoise = WindowedDenoiser(
-            self.denoiser,
+            replace(self.denoiser, schedule=plan.schedule.build()),
             windows=windows,
             features=partial(self._encode_window, scene, picture),
             guidance=plan.guidance,
@@ -373,7 +342,7 @@ class Animator:
             denoise,
             noise,
             times=plan.times,
-            schedule=self.model.schedule,
+            schedule=plan.schedule.build(),
             sampler=plan.sampler,
             segments=plan.segments,
             end=plan.end,

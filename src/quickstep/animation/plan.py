@@ -1,14 +1,14 @@
 """How a model is to be run: what was asked for, what it was made for, and whether they agree."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quickstep.animation.windows import Blend
 from quickstep.diffusion.sampling import DEFAULT_GAMMA, Sampler, Step, plan
 from quickstep.diffusion.schedule import CLEAN
 from quickstep.diffusion.segments import Segments
 from quickstep.diffusion.solver import ddim_step, ddim_step_through_noise
-from quickstep.networks.folder import Settings
+from quickstep.networks.settings import Betas, ScheduleSettings, Settings
 from quickstep.teachers.generation import TimeGrid, model_segments, sampling_times
 
 
@@ -29,7 +29,8 @@ class Plan:
             latents too are a draw from their posterior, not its mode.
         first_frame: whether the network is told that the picture is the first frame, and not what
             it is told otherwise: UniAnimate's other mode.
-        blend: how windows are weighed where they overlap.
+        blend: how windows lie, and are weighed where they overlap.
+        schedule: the noise levels that are sampled on.
     """
 
     sampler: Sampler
@@ -42,6 +43,7 @@ class Plan:
     upstream_noise: bool = False
     first_frame: bool = False
     blend: Blend = "smooth"
+    schedule: ScheduleSettings = ScheduleSettings()
 
     @property
     def step(self) -> Step:
@@ -61,6 +63,7 @@ def make_plan(
     upstream_noise: bool = False,
     first_frame: bool = False,
     blend: Blend = "smooth",
+    betas: Betas | None = None,
 ) -> Plan:
     """Fills in what was not asked for from the model's settings, and checks the rest.
 
@@ -85,6 +88,8 @@ def make_plan(
             stacklevel=2,
         )
     segments = model_segments(settings)
+    if betas is not None and segments is not None:
+        raise ValueError("betas are for a teacher: a student is sampled on those it was trained on")
     if times == "upstream" and (segments is not None or chosen != "ddim"):
         raise ValueError("times 'upstream' are for a teacher with the sampler 'ddim'")
     if chosen in ("edges", "segment", "perflow") and segments is None:
@@ -106,6 +111,7 @@ def make_plan(
         upstream_noise=upstream_noise,
         first_frame=first_frame,
         blend=blend,
+        schedule=replace(settings.schedule, kind=betas or settings.schedule.kind),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sampling says the same again, once

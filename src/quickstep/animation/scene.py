@@ -18,6 +18,9 @@ from quickstep.networks.folder import Settings
 ReferencePose = Poses | str | Path | Literal["first"] | None
 """A pose, a file of one, ``"first"`` for the dance's first frame, or None for not known."""
 
+Frames = slice | list[int]
+"""Some frames of a dance, as an index."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -55,7 +58,7 @@ class Scene:
         """Frames per second of the dance."""
         return self.poses.fps
 
-    def skeletons(self, frames: slice = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
+    def skeletons(self, frames: Frames = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
         """The dance drawn as the network sees it; drawn anew at each call, to keep memory flat."""
         return self._drawn(self.poses[frames])
 
@@ -95,7 +98,7 @@ class MapScene:
         """Frames of the dance."""
         return len(self.pose_maps)
 
-    def skeletons(self, frames: slice = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
+    def skeletons(self, frames: Frames = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
         """The dance as one of the maps shows it: its skeletons, where the model is told them."""
         return self.pose_maps[frames, self.shown]
 

@@ -117,4 +117,4 @@ def starting_noise(
     if not plan.noise_prior:
         return noise
     t = NOISE_PRIOR_TIME if num_windows == 1 else LONG_NOISE_PRIOR_TIME
-    return prior_noise(noise, picture.latents.cpu(), schedule=model.schedule, t=t)
+    return prior_noise(noise, picture.latents.cpu(), schedule=plan.schedule.build(), t=t)

@@ -4,6 +4,9 @@ UniAnimate's rule with smooth weights: windows of the trained length start every
 ``length - overlap`` frames, the last one is moved back so that it is full, and where windows
 overlap their predictions are blended. Upstream takes the plain mean there, which steps at each
 window's border; a raised cosine over the overlap does not.
+
+Champ's rule closes the loop: the last window goes on into the first frames, so that the end of the
+dance is blended with its start. That suits a dance that ends as it begins, and no other.
 """
 
 import itertools
@@ -15,24 +18,44 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Blend = Literal["smooth", "mean"]
-"""How predictions are weighed where windows overlap: ours, or upstream's plain mean."""
+Blend = Literal["smooth", "mean", "loop"]
+"""How windows lie and are weighed where they overlap: ours; UniAnimate's, with the plain mean; or
+Champ's, with the plain mean round a closed loop."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """The frames ``start`` to ``stop - 1`` of a clip."""
+    """The frames ``start`` to ``stop - 1`` of a clip.
+
+    Attributes:
+        start: its first frame.
+        stop: the frame behind its last.
+        around: length of the clip, for a window that goes on from the clip's end into its start.
+    """
 
     start: int
     stop: int
+    around: int | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     @property
-    def frames(self) -> slice:
+    def frames(self) -> slice | list[int]:
         """The window as an index."""
-        return slice(self.start, self.stop)
+        if self.around is None:
+            return slice(self.start, self.stop)
+        return [frame % self.around for frame in range(self.start, self.stop)]
+
+
+def windows_of(num_frames: int, *, length: int, blend: Blend = "smooth") -> list[Window]:
+    """The windows that belong to a blend.
+
+    Raises:
+        ValueError: as `cut_windows`.
+    """
+    cut = loop_windows if blend == "loop" else cut_windows
+    return cut(num_frames, length=length)
 
 
 def cut_windows(num_frames: int, *, length: int, overlap: int | None = None) -> list[Window]:
@@ -65,6 +88,30 @@ def cut_windows(num_frames: int, *, length: int, overlap: int | None = None) -> 
     return [Window(start, start + length) for start in starts]
 
 
+def loop_windows(num_frames: int, *, length: int, overlap: int | None = None) -> list[Window]:
+    """Champ's windows: one every ``length - overlap`` frames, the last ones round the end.
+
+    Args:
+        num_frames: as for `cut_windows`; so is ``length``.
+        length: frames of a window.
+        overlap: frames shared by neighbours, a sixth of the length unless given (Champ: 4 of 24).
+
+    Raises:
+        ValueError: a count out of range.
+
+    Example:
+        >>> [window.frames for window in loop_windows(7, length=4)]
+        [slice(0, 4, None), slice(3, 7, None), [6, 0, 1, 2]]
+    """
+    overlap = round(length / 6) if overlap is None else overlap
+    if len(cut_windows(num_frames, length=length, overlap=overlap)) == 1:
+        return [Window(0, num_frames)]
+    return [
+        Window(start, start + length, num_frames if start + length > num_frames else None)
+        for start in range(0, num_frames, length - overlap)
+    ]
+
+
 def blend_weights(windows: list[Window], *, blend: Blend = "smooth") -> list[Float[Tensor, " f"]]:
     """One weight per frame of each window; over the windows of a frame they add up to one.
 
@@ -72,8 +119,8 @@ def blend_weights(windows: list[Window], *, blend: Blend = "smooth") -> list[Flo
     it, and falls over those it shares with the next. A single window has weight one.
 
     Args:
-        windows: neighbours in order, as :func:`cut_windows` gives them.
-        blend: "mean" gives all windows of a frame the same weight.
+        windows: neighbours in order, as :func:`windows_of` gives them.
+        blend: "mean" and "loop" give all windows of a frame the same weight.
 
     Example:
         >>> blend_weights(cut_windows(5, length=3, overlap=1))[0].tolist()
@@ -86,7 +133,7 @@ def blend_weights(windows: list[Window], *, blend: Blend = "smooth") -> list[Flo
             ramp = _raised_cosine(shared)
             raw[number][-shared:] *= ramp.flip(0)
             raw[number + 1][:shared] *= ramp
-    total = torch.zeros(windows[-1].stop, dtype=torch.float64)
+    total = torch.zeros(windows[-1].around or windows[-1].stop, dtype=torch.float64)
     for window, weight in zip(windows, raw, strict=True):
         total[window.frames] += weight
     return [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from quickstep.apps.console import Progress, error_line
-from quickstep.apps.jobs import BlendName, Job, SamplerName, read_jobs
+from quickstep.apps.jobs import BetasName, BlendName, Job, SamplerName, read_jobs
 from quickstep.apps.options import (
     Detector,
     Device,
@@ -39,6 +39,7 @@ def animate(
     upstream_noise: bool = False,
     first_frame: bool = False,
     blend: BlendName = "smooth",
+    betas: BetasName | None = None,
     reference_pose: Path | None = None,
     align: bool = True,
     detector: Detector = "dancer",
@@ -68,7 +69,9 @@ def animate(
         noise_prior: start from noise that knows the picture, as UniAnimate can.
         upstream_noise: draw numbers in the order of UniAnimate's code, for its very video.
         first_frame: tell the network that the picture is the first frame, as UniAnimate can.
-        blend: of overlapping windows: smooth, or the plain mean as in UniAnimate.
+        blend: of overlapping windows: smooth, the plain mean as in UniAnimate, or loop as in
+            Champ, which joins the dance's end to its start.
+        betas: of a teacher's noise schedule, if not its own: Champ's code samples on linear ones.
         reference_pose: keypoints of the person in the picture, .npz or .json.
         align: fit the dance to the body of a known reference pose.
         detector: what finds poses in footage.
@@ -91,6 +94,7 @@ def animate(
         "upstream_noise": upstream_noise,
         "first_frame": first_frame,
         "blend": blend,
+        "betas": betas,
         "align": align,
         "detector": detector,
         "person": person,

@@ -10,7 +10,7 @@ from quickstep.apps.console import Progress
 from quickstep.apps.options import Device, check_folder, chosen_device, chosen_dtype
 
 if TYPE_CHECKING:
-    from quickstep.animation.animator import Animation
+    from quickstep.animation.outcome import Animation
     from quickstep.data.clip import Clip
 
 DEMO_SEED = 2_000_007

@@ -9,7 +9,9 @@ from quickstep.apps.options import check_output, read_person
 
 SamplerName = Literal["ddim", "lcm", "edges", "segment", "tcd", "perflow"]
 
-BlendName = Literal["smooth", "mean"]
+BlendName = Literal["smooth", "mean", "loop"]
+
+BetasName = Literal["linear", "scaled_linear"]
 
 JOB_FIELDS = {
     "image": str,
@@ -47,6 +49,7 @@ class Job:
     upstream_noise: bool = False
     first_frame: bool = False
     blend: BlendName = "smooth"
+    betas: BetasName | None = None
     align: bool = True
 
     def check(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from quickstep.animation.animator import Animator, Latents
+from quickstep.animation.animator import Animator
 from quickstep.animation.driving import Driving
+from quickstep.animation.outcome import Latents
 from quickstep.animation.scene import MapScene, Scene
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.apps.console import Progress
@@ -37,6 +38,7 @@ def render_job(animator: Animator, job: Job, *, progress: Progress) -> dict[str,
         upstream_noise=job.upstream_noise,
         first_frame=job.first_frame,
         blend=job.blend,
+        betas=job.betas,
     )
     with watch("conditions"):
         search = search_of(job.detector, job.person, device=animator.device.type)

@@ -7,6 +7,9 @@ from quickstep.diffusion.sampling import Sampler
 from quickstep.diffusion.schedule import Schedule
 from quickstep.networks.faces import FaceInput
 
+Betas = Literal["linear", "scaled_linear"]
+"""How the betas of a noise schedule are spaced: evenly, or evenly in their square roots."""
+
 
 @dataclass(frozen=True)
 class ScheduleSettings:
@@ -20,7 +23,7 @@ class ScheduleSettings:
         zero_terminal_snr: whether the last step is rescaled to pure noise.
     """
 
-    kind: Literal["linear", "scaled_linear"] = "scaled_linear"
+    kind: Betas = "scaled_linear"
     beta_start: float = 0.00085
     beta_end: float = 0.012
     num_timesteps: int = 1000
