@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from quickstep.data.dancer import DancerSeeds, render_clip
 from quickstep.data.video import (
     VideoError,
     iterate_video,
@@ -203,3 +204,16 @@ def test_a_file_that_is_cut_short_is_not_taken_for_a_shorter_one(
 def test_a_real_clip_is_read_whole(shared: Path):
     path = shared / "media" / "skeleton-1.mp4"
     assert video_info(path).num_frames == sum(1 for _ in iterate_video(path)) == 200
+
+
+def test_data_of_the_same_frames_has_the_same_bytes(tmp_path):
+    """Wherever in memory they lie: x264 does not promise it by itself."""
+    rng = np.random.default_rng(0)
+    frames = render_clip(DancerSeeds.of(7), num_frames=12, size=64).rgb.numpy()
+    found, held = set[bytes](), list[bytearray]()
+    for _ in range(60):
+        held.append(bytearray(int(rng.integers(1, 200_000))))
+        del held[: len(held) % 7]
+        write_video(tmp_path / "v.mp4", frames.copy(), fps=12, crf=6, full_colour=True)
+        found.add((tmp_path / "v.mp4").read_bytes())
+    assert len(found) == 1

@@ -21,10 +21,10 @@ SIDE = 64
 @pytest.fixture(scope="session", autouse=True)
 def _networks_loaded_once():
     """Every run of these tests asks for the same networks."""
-    loaded: dict[tuple[str, str], Tools] = {}
+    loaded: dict[tuple[str, ...], Tools] = {}
 
     def open_once(job: Job) -> Tools:
-        asked = (job.model, job.device)
+        asked = (job.model, job.device, job.detector)
         if asked not in loaded:
             loaded[asked] = open_tools(job)
         return loaded[asked]

@@ -172,7 +172,7 @@ EXPECTED = {
     "fewer": r"fewer.npz: 6 skeletons, but the video has frame 7",
     "more": r"more.npz: 9 skeletons, but the video has 8 frames",
     "wide": "skeletons of 128x64 pictures, the video's are 64x64",
-    "none": "no skeletons beside it: `quickstep poses` makes them",
+    "none": "no skeletons beside it: `--detector` finds them",
     "gone": "not a .npz of poses that can be read",
     "black": "one colour all over",
     "frozen": "the picture is frozen",
@@ -324,7 +324,7 @@ def test_folders_of_pictures(pictures, tmp_path, dances):
     assert set(reasons) == {"damaged", "guidance", "masks", "missing", "sizes", "unpadded"}
     assert "damaged picture" in reasons["damaged"]
     assert "1 pictures, but the video has 8 frames" in reasons["guidance"]
-    assert "no mask for frame" in reasons["masks"]
+    assert "nothing for frame" in reasons["masks"]
     assert "a frame is missing between 0003.png and 0005.png" in reasons["missing"]
     assert "the size changes at frame 4: 64x32 after 64x64" in reasons["sizes"]
     assert "sorts before" in reasons["unpadded"]

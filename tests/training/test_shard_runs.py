@@ -75,7 +75,5 @@ def test_what_shards_cannot_tell_is_refused(tmp_path):
     model = load_model("dancer")
     encoders = {"vae": model.vae, "image_encoder": model.image_encoder}
     nowhere = ShardData(shards=str(tmp_path / "none"))
-    with pytest.raises(ShardError, match="no pose maps, which Champ models are told"):
-        data.clips(nowhere, face=None, with_maps=True, **encoders)
     with pytest.raises(ShardError, match="no such file: `quickstep prepare` writes it"):
         data.clips(nowhere, face=None, with_maps=False, **encoders)

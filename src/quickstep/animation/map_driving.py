@@ -111,16 +111,25 @@ def _of_clip(folder: Path, names: Sequence[str]) -> MapDriving:
     )
 
 
-def _of_folder(folder: Path, names: Sequence[str]) -> MapDriving:
-    wanted = [*names, *(["mask"] if "semantic_map" in names else [])]
-    places = {name: _place(folder, name) for name in wanted}
+def map_places(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Where the maps of a folder are, each a folder of pictures or a video.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    places = {name: _place(folder, name) for name in names}
     missing = [name for name, place in places.items() if place is None]
     if missing:
         raise ValueError(
-            f"{folder}: lacks {', '.join(missing)}: a folder of maps has {', '.join(wanted)}, each "
+            f"{folder}: lacks {', '.join(missing)}: a folder of maps has {', '.join(names)}, each "
             "a folder of pictures or a video"
         )
-    read = {name: _frames(place) for name, place in places.items() if place is not None}
+    return {name: place for name, place in places.items() if place is not None}
+
+
+def _of_folder(folder: Path, names: Sequence[str]) -> MapDriving:
+    wanted = [*names, *(["mask"] if "semantic_map" in names else [])]
+    read = {name: _frames(place) for name, place in map_places(folder, wanted).items()}
     maps = {name: frames for name, (frames, _) in read.items()}
     for what, of in (("frames", lambda one: len(one)), ("pixels", lambda one: one.shape[2:0:-1])):
         found = {name: of(frames) for name, frames in maps.items()}

@@ -25,6 +25,9 @@ def prepare(
     *,
     layout: Literal["auto", "videos", "clips", "ubc", "tiktok", "champ", "moore"] = "auto",
     model: str = "dancer",
+    detector: Annotated[str, arg(metavar="NAME_OR_PATHS")] = "beside",
+    people: Literal["one", "largest"] | None = None,
+    maps: bool = False,
     size: tuple[int, int] | None = None,
     fps: float | None = None,
     frames: int = 64,
@@ -48,6 +51,12 @@ def prepare(
         output: folder for the shards, their manifest and the report.
         layout: how SOURCE lies; auto looks.
         model: whose encoders make latents and embeddings: that of the teacher to be distilled.
+        detector: what finds poses: beside (files beside the footage), dancer (built in, knows
+            procedural dancers only), dwpose (two files of yours), a folder or hub id, or
+            FINDER.onnx,READER.onnx.
+        people: with a detector: one (the default) leaves out frames with several people, largest
+            follows the largest person of each scene.
+        maps: take Champ's pose maps beside the footage along; footage without them is left out.
         size: width and height of the clips in pixels; the model's own unless given.
         fps: frames per second of the clips; the model's own unless given.
         frames: frames of a clip at most; longer scenes give several.
@@ -68,28 +77,38 @@ def prepare(
     check_folder(output)
     if find_spec("webdataset") is None:
         raise ValueError("prepare needs WebDataset: pip install 'quickstep[data]'")
+    from quickstep.data.detectors import find_detector
     from quickstep.networks.folder import find_model, read_settings
     from quickstep.preparation.prepare import CACHE, prepare_footage
     from quickstep.preparation.settings import PrepareSettings
     from quickstep.preparation.sources import find_sources
     from quickstep.preparation.splits import read_split
-    from quickstep.preparation.work import Job
+    from quickstep.preparation.work import BESIDE, Job
 
+    if detector != BESIDE:
+        find_detector(detector)
+    elif people is not None:
+        raise ValueError("--people is for --detector: poses beside the footage are one person's")
     made_for = read_settings(find_model(model))
     settings = PrepareSettings(
         size=size or made_for.size,
         fps=fps or made_for.fps,
         num_frames=frames,
         min_frames=min_frames,
+        people=people or "one",
         reference=_reference(reference),
+        pose_maps=maps,
         max_upscale=max_upscale,
         licence=licence,
     )
-    found = find_sources(source, layout=layout, fps=pictures_fps, out=output)
+    found = find_sources(
+        source, layout=layout, fps=pictures_fps, out=output, with_maps=settings.pose_maps
+    )
     job = Job(
         settings=settings,
         model=model,
         store=(cache or output / CACHE).resolve(),
+        detector=detector,
         device=str(chosen_device(device)),
         num_threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0,
     )

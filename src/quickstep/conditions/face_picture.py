@@ -1,5 +1,6 @@
 """A picture and where the face is in it: found in a photograph, or known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,25 @@ class FacePicture:
         return face_crop(self.picture, self.box, size=size)
 
 
-def find_face(picture: UInt8[np.ndarray, "H W 3"], nets: FaceNets) -> FacePicture | None:
-    """The largest face of a picture, or None where there is none; see `detect_faces`."""
-    face = largest_face(detect_faces(picture, nets))
+def find_face(
+    picture: UInt8[np.ndarray, "H W 3"], nets: FaceNets, *, at: Sequence[float] | None = None
+) -> FacePicture | None:
+    """The largest face of a picture, or None where there is none; see `detect_faces`.
+
+    Args:
+        picture: RGB.
+        nets: the networks that look for it.
+        at: x and y of a person's head in pixels: faces that are not there are other people's.
+    """
+    faces = detect_faces(picture, nets)
+    if at is not None:
+        faces = [face for face in faces if _is_at(face.box, at)]
+    face = largest_face(faces)
     return None if face is None else FacePicture(picture, face.box)
+
+
+def _is_at(box: Box, place: Sequence[float]) -> bool:
+    """Whether a place is in a box that is made half as large again: joints lie beside faces."""
+    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    reach = 0.75 * np.array([box[2] - box[0], box[3] - box[1]])
+    return bool((np.abs(np.asarray(place) - middle) <= reach).all())

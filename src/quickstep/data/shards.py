@@ -14,6 +14,9 @@ member              shape, type            content
 ``latents.npy``     f+1 c h w, float16     scaled latents
 ``images.npy``      f+1 d, float16         image embeddings
 ``motion.npy``      f h w, uint8           see `quickstep.data.motion_planes`
+``depth.mp4``       -                      Champ's depth of the frames, without loss, where asked
+``normal.mp4``      -                      normals, the same
+``semantic_map.mp4`` -                     body parts, the same
 ``person.npy``      f+1 h w, uint8         share of a latent cell on the person, where known
 ==================  =====================  ====================================================
 
@@ -41,11 +44,15 @@ from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.face_picture import FacePicture
 from quickstep.conditions.faces import CROP_MARGIN
 from quickstep.conditions.skeleton import Poses
+from quickstep.data.clip import skeleton_pictures
 from quickstep.data.faces import PreparedFaces
 from quickstep.data.motion_planes import moving_at
 from quickstep.data.video import decoded_frames
+from quickstep.networks.champ import POSE_MAPS
 
 MANIFEST = "manifest.json"
+BODY_MAPS = POSE_MAPS[:3]
+"""Champ's maps that are stored; the skeleton is drawn."""
 FORMAT = 1
 """Counts changes after which older shards cannot be read."""
 
@@ -75,17 +82,25 @@ class ShardClips:
     Args:
         data: the folder and the split.
         faces: of the same clips, for networks that are told them.
+        with_maps: whether batches have Champ's maps.
 
     Raises:
-        ShardError: no finished shards there, of another version, or not whole.
+        ShardError: no finished shards there, of another version, not whole, or without maps.
     """
 
-    def __init__(self, data: ShardData, *, faces: PreparedFaces | None = None) -> None:
+    def __init__(
+        self, data: ShardData, *, faces: PreparedFaces | None = None, with_maps: bool = False
+    ) -> None:
         """Reads the manifest; clips are read when asked for."""
         if not data.shards:
             raise ShardError("data.shards must name a folder of `quickstep prepare`: got none")
         self.folder, self.split, self.faces = Path(data.shards), data.split, faces
-        self.manifest = read_shard_manifest(self.folder)
+        self.manifest, self.with_maps = read_shard_manifest(self.folder), with_maps
+        if with_maps and not self.manifest["settings"].get("pose_maps"):
+            raise ShardError(
+                f"{self.folder}: these shards hold no pose maps, which Champ models are told: "
+                "`quickstep prepare --maps` takes them along"
+            )
         clips = [clip for clip in self.manifest["clips"] if clip["split"] == data.split]
         self.clips: list[dict[str, Any]] = sorted(clips, key=lambda clip: clip["key"])
         if not self.clips:
@@ -225,6 +240,7 @@ class ShardClips:
         latents, images = self.array(row, "latents.npy"), self.array(row, "images.npy")
         poses = self.poses(row)[[reference, *moments.tolist()]]
         drawn = draw_skeletons(poses, size=self.size, stroke="scaled")
+        maps = self._maps(row, moments, poses[1:]) if self.with_maps else {}
         person = self._person(row, moments, latents.shape[2:])
         return {
             "latents": torch.from_numpy(latents[moments]).float(),
@@ -237,7 +253,19 @@ class ShardClips:
             "motion": torch.from_numpy(
                 moving_at(self.array(row, "motion.npy"), moments - 1)
             ).float(),
+            **maps,
         }
+
+    def _maps(self, row: int, moments: Int[np.ndarray, " n"], poses: Poses) -> dict[str, Tensor]:
+        """Champ's maps of some frames: those stored, and the skeleton in its style."""
+        shown = []
+        for name in BODY_MAPS:
+            video = io.BytesIO(self._needed(row, f"{name}.mp4"))
+            decoded = decoded_frames(video, name=f"{self.clips[row]['key']}, {name}")
+            frames = list(islice(decoded, int(moments.max())))
+            shown.append(np.stack([frames[moment - 1] for moment in moments]))
+        maps = np.stack([*shown, skeleton_pictures(poses)], axis=1)
+        return {"pose_maps": torch.from_numpy(maps)}
 
     def _person(
         self, row: int, moments: Int[np.ndarray, " n"], cells: Sequence[int]

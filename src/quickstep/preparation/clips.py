@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 from transformers import CLIPVisionModelWithProjection
 
@@ -21,12 +21,12 @@ from quickstep.conditions.face_picture import FacePicture, find_face
 from quickstep.conditions.faces import FaceNets
 from quickstep.conditions.skeleton import Poses
 from quickstep.data.clip import VIDEO_CRF, ClipInfo, skeleton_pictures
-from quickstep.data.image import numbered_pictures, read_image
 from quickstep.data.motion_planes import MAX_STRIDES, motion_planes
 from quickstep.data.prepared import cell_share, encoded_pictures
 from quickstep.data.sheet import moments
-from quickstep.data.video import TimedFrame, VideoError, read_video, write_video
-from quickstep.data.views import View, same_aspect
+from quickstep.data.video import TimedFrame, write_video
+from quickstep.data.views import View
+from quickstep.preparation.beside import Beside
 from quickstep.preparation.frames import (
     expect_rate,
     resampled,
@@ -36,6 +36,7 @@ from quickstep.preparation.frames import (
 )
 from quickstep.preparation.person import (
     best_reference,
+    head_place,
     person_box,
     person_frames,
     person_view,
@@ -132,6 +133,7 @@ class ClipMaker:
         given = GivenPoses(self.source) if self.tools.finder is None else None
         with self.watch("decode"):
             rate = expect_rate(self.source, self.settings.fps)
+        beside = Beside(self.source, self.settings)
         counted = _Counted(self.watch.each("decode", source_frames(self.source)))
         ticks = resampled(counted, fps=self.settings.fps, rate=rate)
         for piece in stretches(ticks, self.settings):
@@ -140,17 +142,13 @@ class ClipMaker:
             elif len(piece) < self.settings.min_frames:
                 yield self._short(piece)
             else:
-                yield from self._of_stretch(piece, given)
+                yield from self._of_stretch(piece, given, beside)
         if given is not None:
             given.expect(counted.count)
-        for folder in self.source.guidance:
-            if (found := len(numbered_pictures(folder))) != counted.count:
-                raise VideoError(
-                    f"{folder}: {found} pictures, but the video has {counted.count} frames"
-                )
+        beside.expect(counted.count)
 
     def _of_stretch(
-        self, frames: list[TimedFrame], given: GivenPoses | None
+        self, frames: list[TimedFrame], given: GivenPoses | None, beside: Beside
     ) -> Iterator[ClipFiles | Fault]:
         found = self._found(frames, given)
         trouble = np.where(person_frames(found.poses), 0, 1)
@@ -165,14 +163,13 @@ class ClipMaker:
             elif len(part) < self.settings.min_frames:
                 yield self._short(part)
             else:
-                yield self._clip(part, found.poses[slice(start, end)])
+                yield self._clip(part, found.poses[slice(start, end)], beside)
 
     def _found(self, frames: list[TimedFrame], given: GivenPoses | None) -> FoundPoses:
-        height, width = frames[0].picture.shape[:2]
         with self.watch("poses"):
             if given is not None:
                 numbers = [frame.number for frame in frames]
-                return given.at(numbers, size=(width, height), fps=self.settings.fps)
+                return given.at(numbers, size=_size_of(frames), fps=self.settings.fps)
             assert self.tools.finder is not None
             pictures = np.stack([frame.picture for frame in frames])
             return self.tools.finder.find(pictures, fps=self.settings.fps)
@@ -182,7 +179,7 @@ class ClipMaker:
         reason = f"only {len(frames)} good frames in a row, a clip needs {least}"
         return _fault("length", reason, frames)
 
-    def _clip(self, frames: list[TimedFrame], poses: Poses) -> ClipFiles | Fault:
+    def _clip(self, frames: list[TimedFrame], poses: Poses, beside: Beside) -> ClipFiles | Fault:
         settings, size = self.settings, self.settings.size
         view = person_view(poses.size, person_box(poses), size=size)
         enlarged = size[0] / view.extent[0]
@@ -199,7 +196,10 @@ class ClipMaker:
             )
         order = [index, *range(len(frames))]
         with self.watch("face"):
-            face = find_face(frames[index].picture, self.tools.face_nets)
+            head = head_place(poses, index)
+            face = None
+            if head is not None:
+                face = find_face(frames[index].picture, self.tools.face_nets, at=head)
         with self.watch("motion"):
             motion = motion_planes(
                 pictures, cell=self.tools.cell, num_strides=num_strides(settings)
@@ -212,13 +212,14 @@ class ClipMaker:
             "latents.npy": latents.astype(np.float16),
             "images.npy": images.astype(np.float16),
             "motion.npy": motion,
-            **self._person(frames, order, view),
+            **self._person(frames, order, view, beside),
         }
         placed = view.poses(poses)
         with self.watch("pack"):
             members = {name: _npy(array) for name, array in arrays.items()}
             members |= _pictures_of(face, pictures[index], size=settings.face_size)
             members |= _files_of(pictures, placed[order], fps=settings.fps)
+            members |= self._maps(frames, view, beside)
             members["json"] = self._info(frames, view, index, face)
         return ClipFiles(
             key=f"{self.sha256[:16]}-{frames[0].number:06d}",
@@ -229,31 +230,25 @@ class ClipMaker:
         )
 
     def _person(
-        self, frames: list[TimedFrame], order: list[int], view: View
+        self, frames: list[TimedFrame], order: list[int], view: View, beside: Beside
     ) -> dict[str, np.ndarray]:
-        if self.source.mask is None:
-            return {}
         with self.watch("mask"):
-            mask = self._mask([frame.number for frame in frames], frames[0].picture.shape[:2])
+            mask = beside.mask([frame.number for frame in frames], picture=_size_of(frames))
+            if mask is None:
+                return {}
             share = cell_share(torch.from_numpy(view.mask(mask)), self.tools.cell)
         return {"person.npy": share.numpy()[order]}
 
-    def _mask(self, numbers: list[int], shape: tuple[int, ...]) -> Bool[np.ndarray, "f H W"]:
-        path = self.source.mask
-        assert path is not None
-        if path.is_dir():
-            pictures = numbered_pictures(path)
-            if len(pictures) <= max(numbers):
-                raise VideoError(f"{path}: no mask for frame {max(numbers)}")
-            masks = np.stack([read_image(pictures[number])[..., 0] > 127 for number in numbers])
-        else:
-            masks = read_video(path).frames[numbers][..., 0] > 127
-        height, width = masks.shape[1:]
-        if not same_aspect((width, height), (shape[1], shape[0])):
-            raise VideoError(
-                f"{path}: masks of {width}x{height}, the video's frames are {shape[1]}x{shape[0]}"
-            )
-        return View.whole((width, height), size=(shape[1], shape[0])).mask(masks)
+    def _maps(self, frames: list[TimedFrame], view: View, beside: Beside) -> dict[str, bytes]:
+        if beside.maps is None:
+            return {}
+        with self.watch("maps"):
+            numbers = [frame.number for frame in frames]
+            maps = beside.maps.at(numbers, view, picture=_size_of(frames))
+            return {
+                f"{name}.mp4": _video(pictures, fps=self.settings.fps, lossless=True)
+                for name, pictures in maps.items()
+            }
 
     def _info(
         self, frames: list[TimedFrame], view: View, index: int, face: FacePicture | None
@@ -327,12 +322,23 @@ def _files_of(
     pictures: UInt8[np.ndarray, "f H W 3"], poses: Poses, *, fps: float
 ) -> dict[str, bytes]:
     """What other modules write into files of their own."""
-    rate = Fraction(fps).limit_denominator(100_000)
+    video = _video(pictures, fps=fps, crf=VIDEO_CRF, full_colour=True)
     with tempfile.TemporaryDirectory() as folder:
-        video, skeletons = Path(folder) / "video.mp4", Path(folder) / "skeletons.npz"
-        write_video(video, pictures, fps=rate, crf=VIDEO_CRF, full_colour=True)
+        skeletons = Path(folder) / "skeletons.npz"
         poses.write(skeletons)
-        return {path.name: path.read_bytes() for path in (video, skeletons)}
+        return {"video.mp4": video, skeletons.name: skeletons.read_bytes()}
+
+
+def _video(pictures: UInt8[np.ndarray, "f H W 3"], *, fps: float, **options: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        write_video(path, pictures, fps=Fraction(fps).limit_denominator(100_000), **options)
+        return path.read_bytes()
+
+
+def _size_of(frames: list[TimedFrame]) -> tuple[int, int]:
+    height, width = frames[0].picture.shape[:2]
+    return width, height
 
 
 def _strip(

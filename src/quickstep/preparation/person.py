@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from quickstep.conditions.order import BODY, FACE
+from quickstep.conditions.order import BODY, FACE, NOSE, RIGHT_EAR
 from quickstep.conditions.skeleton import Poses
 from quickstep.data.views import View
 
+HEAD = slice(NOSE, RIGHT_EAR + 1)
 LEAST_JOINTS = 5
 """Joints of the 17 of a body that must be seen in the picture for a person to be there."""
 _HEADROOM = 0.1
@@ -62,6 +63,16 @@ def best_reference(poses: Poses) -> int:
     """
     shown = poses.scores * poses.visible
     return int((shown[:, BODY].mean(axis=1) + shown[:, FACE].mean(axis=1)).argmax())
+
+
+def head_place(poses: Poses, frame: int) -> tuple[float, float] | None:
+    """Where the head is in a frame: the middle of its joints and face points; None if unseen."""
+    shown = poses.visible[frame].copy()
+    shown[[*range(HEAD.stop, FACE.start), *range(FACE.stop, len(shown))]] = False
+    if not shown.any():
+        return None
+    x, y = poses.keypoints[frame][shown].mean(axis=0)
+    return float(x), float(y)
 
 
 def runs(kinds: Int[np.ndarray, " f"]) -> Iterator[tuple[int, int, int]]:

@@ -16,7 +16,7 @@ from quickstep.preparation.sharing import prepare_all
 from quickstep.preparation.sources import Found, Source
 from quickstep.preparation.splits import SplitPlan, missing
 from quickstep.preparation.store import Result, Store, fault_key, strip_key
-from quickstep.preparation.work import Job
+from quickstep.preparation.work import BESIDE, Job
 
 ASKED = "prepare.json"
 """What a folder of shards was asked to hold; written first, and the same in every later run."""
@@ -113,12 +113,13 @@ def claim(out: Path, job: Job) -> None:
         PrepareError: it holds something else.
         OSError: it cannot be written to.
     """
-    asked = json.loads(json.dumps({"model": job.model, "settings": to_dict(job.settings)}))
+    settings = json.loads(json.dumps(to_dict(job.settings)))
+    asked = {"model": job.model, "detector": job.detector, "settings": settings}
     path = out / ASKED
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = {"detector": BESIDE, **json.loads(path.read_text(encoding="utf-8"))}
         if before != asked:
-            old, new = ({"model": one["model"], **one["settings"]} for one in (before, asked))
+            old, new = ({**one, **one["settings"], "settings": None} for one in (before, asked))
             name = next(name for name in new if old.get(name) != new[name])
             raise PrepareError(
                 f"{out} was prepared with {name}={old.get(name)!r}, not {new[name]!r}: "

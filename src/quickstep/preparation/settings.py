@@ -19,6 +19,7 @@ class PrepareSettings:
         people: frames with several persons are left out, or the largest is followed.
         reference: which frame of a clip is its reference: a number, or ``best``, the one that
             shows most of face and body.
+        pose_maps: whether clips have Champ's maps, which must lie beside the footage.
         max_upscale: how much a picture may be enlarged to the size.
         cut_change: mean change of a picture, in grey levels, from which it may be a cut.
         cut_ratio: and how many times the usual change before and after it that must be.
@@ -33,6 +34,7 @@ class PrepareSettings:
     min_frames: int = 16
     people: Literal["one", "largest"] = "one"
     reference: int | Literal["best"] = "best"
+    pose_maps: bool = False
     max_upscale: float = 1.25
     cut_change: float = 12.0
     cut_ratio: float = 3.0

@@ -53,16 +53,22 @@ def prepare_in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_here: tuple[Job, Tools] | None = None
+_here: tuple[Job, Tools] | ValueError | None = None
 
 
 def _open(job: Job) -> None:
-    global _here  # noqa: PLW0603 - a process's networks, loaded once
-    _here = job, open_tools(job)
+    """Loads a process's networks, once; what hinders that is told by its first source."""
+    global _here  # noqa: PLW0603 - as above
+    try:
+        _here = job, open_tools(job)
+    except ValueError as error:
+        _here = error
 
 
 def _prepare(source: Source) -> Result:
     assert _here is not None
+    if isinstance(_here, ValueError):
+        raise _here
     return prepare_source(source, *_here)
 
 

@@ -4,11 +4,13 @@
 layout     what is read
 =========  =======================================================================================
 videos     every video below the folder, links followed; skeletons as ``NAME.npz``, ``NAME.json``
-           or ``NAME.dwpose.mp4`` beside ``NAME.mp4``, or in ``<folder>_dwpose`` under its name
+           or ``NAME.dwpose.mp4`` beside ``NAME.mp4``, or in ``<folder>_dwpose`` under its name;
+           pose maps as a folder ``NAME.maps`` or a body ``NAME.body.npz``
 clips      clip folders of ``quickstep dancer``
 ubc        videos in ``train`` and ``test``, or with ``fashion_train.txt``, ``fashion_test.txt``
 tiktok     ``NAME/images``; beside it ``masks`` and ``skeletons.npz``, ``openpose_json``, ``dwpose``
-champ      ``PART/NAME/images`` (or without PART); beside it ``mask`` and ``dwpose``
+champ      ``PART/NAME/images`` (or without PART); beside it ``mask`` and ``dwpose``, ``depth``,
+           ``normal`` and ``semantic_map``
 moore      a json list of ``video_path`` and ``kps_path``, or a folder with ``meta.json``
 =========  =======================================================================================
 """
@@ -30,6 +32,7 @@ Split = Literal["train", "test"]
 PICTURES_FPS = 30.0
 """Of folders of pictures, which name none; TikTok's rate."""
 POSE_SUFFIXES = (".npz", ".json", ".dwpose.mp4")
+MAP_SUFFIXES = (".maps", ".body.npz")
 _IN_FOLDER = ("skeletons.npz", "openpose_json", "dwpose", "dwpose.mp4")
 _MASKS = ("masks", "mask")
 _GUIDANCE = ("depth", "normal", "semantic_map", "mask", "dwpose")
@@ -49,6 +52,7 @@ class Source:
         video: a file, or a folder of numbered pictures.
         poses: keypoints or skeleton pictures, one for each frame.
         mask: the person in white, a video or pictures.
+        maps: a folder of Champ's maps, a clip folder, or a body's ``.npz``; None unless wanted.
         guidance: folders that must have as many pictures as the video has frames.
         fps: frame rate of a folder of pictures.
         split: which part of the data it belongs to.
@@ -59,6 +63,7 @@ class Source:
     video: Path
     poses: Path | None = None
     mask: Path | None = None
+    maps: Path | None = None
     guidance: tuple[Path, ...] = ()
     fps: float = PICTURES_FPS
     split: Split = "train"
@@ -83,7 +88,12 @@ class Found:
 
 
 def find_sources(
-    home: Path, *, layout: Layout = "auto", fps: float = PICTURES_FPS, out: Path | None = None
+    home: Path,
+    *,
+    layout: Layout = "auto",
+    fps: float = PICTURES_FPS,
+    out: Path | None = None,
+    with_maps: bool = False,
 ) -> Found:
     """Lists the footage below a folder, in the order of its names.
 
@@ -92,6 +102,7 @@ def find_sources(
         layout: how it lies there; ``auto`` looks.
         fps: frame rate of folders of pictures.
         out: a folder that is not looked into, where the shards go.
+        with_maps: whether the pose maps of the footage are wanted.
 
     Raises:
         SourceError: nothing there, or no footage in it.
@@ -100,7 +111,8 @@ def find_sources(
         raise SourceError(f"{home}: no such file or folder")
     chosen = guess_layout(home) if layout == "auto" else layout
     found = _READERS[chosen](home, out)
-    found.sources = [replace(source, fps=fps) for source in found.sources]
+    wanted = dict[str, Any](fps=fps) | ({} if with_maps else {"maps": None})
+    found.sources = [replace(source, **wanted) for source in found.sources]
     if not found.sources:
         first = f": {found.faults[0][0]}: {found.faults[0][1].reason}" if found.faults else ""
         raise SourceError(f"{home}: no footage in it as layout {chosen!r} has it{first}")
@@ -141,13 +153,15 @@ def _videos(home: Path, out: Path | None) -> Found:
         stem = path.with_suffix("")
         poses = [Path(f"{stem}{suffix}") for suffix in POSE_SUFFIXES]
         given = next((each for each in [*poses, beside / inner] if each.exists()), None)
-        found.sources.append(Source(name=name, video=path, poses=given))
+        places = [Path(f"{stem}{suffix}") for suffix in MAP_SUFFIXES]
+        maps = next((each for each in places if each.exists()), None)
+        found.sources.append(Source(name=name, video=path, poses=given, maps=maps))
     return found
 
 
 def _is_companion(path: Path) -> bool:
-    """Whether a file holds the skeletons of a video beside it."""
-    for suffix in POSE_SUFFIXES:
+    """Whether a file or folder holds the skeletons or maps of a video beside it."""
+    for suffix in (*MAP_SUFFIXES, *POSE_SUFFIXES):
         if path.name.lower().endswith(suffix):
             stem = path.name[: -len(suffix)]
             return any(path.with_name(f"{stem}{each}").exists() for each in VIDEO_SUFFIXES)
@@ -170,6 +184,8 @@ def _files(home: Path, out: Path | None, found: Found) -> Iterator[Path]:
                 continue
             if not real.is_dir():
                 yield path
+            elif _is_companion(path):
+                continue
             elif real not in seen:
                 seen.add(real)
                 yield from walk(path)
@@ -196,6 +212,7 @@ def _clips(home: Path, out: Path | None) -> Found:
             video=folder / "video.mp4",
             poses=folder / "skeletons.npz",
             mask=mask if mask.is_file() else None,
+            maps=folder,
             licence=licence if licence != "unknown" else "",
         )
         found.sources.append(source)
@@ -218,6 +235,7 @@ def _picture_folders(home: Path, folders: list[Path]) -> Found:
             video=folder / "images",
             poses=given[0] if given else None,
             mask=masks[0] if masks else None,
+            maps=folder,
             guidance=tuple(folder / each for each in _GUIDANCE if (folder / each).is_dir()),
         )
         found.sources.append(source)
@@ -236,7 +254,9 @@ def _champ(home: Path, out: Path | None) -> Found:
 
 def _ubc(home: Path, out: Path | None) -> Found:
     found = _videos(home, out)
-    lists = {split: home / name for split, name in _UBC_LISTS.items() if (home / name).is_file()}
+    lists: dict[Split, Path] = {
+        split: home / name for split, name in _UBC_LISTS.items() if (home / name).is_file()
+    }
     found.faults = [fault for fault in found.faults if fault[0] not in _UBC_LISTS.values()]
     if not lists:
         found.sources = [
@@ -301,7 +321,19 @@ _READERS: dict[Any, Callable[[Path, Path | None], Found]] = {
 def source_files(source: Source) -> dict[str, list[Path]]:
     """The files that each part of a source is made of; a folder's by name."""
     parts = {"video": source.video, "poses": source.poses, "mask": source.mask}
-    return {name: _inner_files(path) for name, path in parts.items() if path is not None}
+    files = {name: _inner_files(path) for name, path in parts.items() if path is not None}
+    if source.maps is not None:
+        files["maps"] = _map_files(source.maps)
+    return files
+
+
+def _map_files(path: Path) -> list[Path]:
+    """The maps of a folder, whatever else lies in it, or the body's file."""
+    if not path.is_dir():
+        return [path]
+    places = [each for each in path.iterdir() if each.name.partition(".")[0] in _GUIDANCE]
+    info = [each for each in (path / "clip.json",) if each.is_file()]
+    return [*info, *(file for place in sorted(places) for file in _inner_files(place))]
 
 
 def _inner_files(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from quickstep.preparation.clips import ClipFiles, png
 from quickstep.preparation.settings import Fault
 from quickstep.preparation.sources import Source, SourceError, source_files
 
-VERSION = 1
+VERSION = 2
 """Counts changes of the preparation after which older results are made anew."""
 _CHUNK = 1 << 20
 

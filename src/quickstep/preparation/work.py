@@ -1,5 +1,6 @@
 """One source from file to kept result: the unit that processes and machines share out."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,20 @@ from typing import Any
 import torch
 
 from quickstep.animation.stopwatch import Stopwatch
+from quickstep.conditions.detection.sessions import usable_device
 from quickstep.config import to_dict
+from quickstep.data.footage import Search
 from quickstep.networks.encoders import encoders_digest
 from quickstep.networks.folder import load_model
 from quickstep.networks.mtcnn import load_mtcnn
 from quickstep.preparation.clips import ClipMaker, Tools
+from quickstep.preparation.poses import DetectedPoses
 from quickstep.preparation.settings import Fault, PrepareSettings
 from quickstep.preparation.sources import Source, SourceError
 from quickstep.preparation.store import Result, Store, noted_fault
+
+BESIDE = "beside"
+"""Instead of a detector: poses are read from files beside the footage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,8 @@ class Job:
         settings: what a clip is.
         model: whose encoders make latents and embeddings.
         store: folder of the results.
+        detector: what finds poses, as `find_detector` takes it; `BESIDE` reads those beside the
+            footage.
         device: where networks run.
         num_threads: of each process; 0 leaves them as they are.
     """
@@ -32,6 +41,7 @@ class Job:
     settings: PrepareSettings
     model: str
     store: Path
+    detector: str = BESIDE
     device: str = "cpu"
     num_threads: int = 0
 
@@ -40,10 +50,12 @@ def open_tools(job: Job) -> Tools:
     """Loads the networks that a job needs.
 
     Raises:
-        ValueError: the model cannot be read, or its latents are of another size than the clips'.
+        ValueError: the model cannot be read, or its latents are of another size than the clips';
+            the detector's files are missing or cannot be run.
     """
     if job.num_threads:
         torch.set_num_threads(job.num_threads)
+    finder = None if job.detector == BESIDE else DetectedPoses(search_of(job))
     model = load_model(job.model, device=job.device)
     config: Any = model.vae.config
     cell = 2 ** (len(config.block_out_channels) - 1)
@@ -55,9 +67,18 @@ def open_tools(job: Job) -> Tools:
         vae=model.vae,
         image_encoder=model.image_encoder,
         face_nets=load_mtcnn(device=job.device),
-        finder=None,
+        finder=finder,
         encoders=encoders_digest(model.vae, model.image_encoder),
         cell=cell,
+    )
+
+
+def search_of(job: Job) -> Search:
+    """How a job's detector looks for people."""
+    return Search(
+        detector=job.detector,
+        device=usable_device(torch.device(job.device).type),
+        threads=job.num_threads or int(os.environ.get("OMP_NUM_THREADS", "0") or 0),
     )
 
 
@@ -91,11 +112,10 @@ def prepare_source(source: Source, job: Job, tools: Tools) -> Result:
 
 def decided_by(job: Job, tools: Tools) -> dict[str, Any]:
     """All that decides a result beside the source."""
-    detector = "given" if tools.finder is None else tools.finder.name
     return {
         "settings": to_dict(job.settings),
         "encoders": tools.encoders,
-        "detector": detector,
+        "detector": "given" if tools.finder is None else dict(tools.finder.origin),
         "cell": tools.cell,
     }
 

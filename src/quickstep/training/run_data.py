@@ -111,12 +111,7 @@ class RunData:
         """
         encoders = {"vae": vae, "image_encoder": image_encoder}
         if isinstance(data, ShardData):
-            if with_maps:
-                raise ShardError(
-                    f"{data.shards}: shards hold no pose maps, which Champ models are told: "
-                    "set data.folder to clip folders with maps"
-                )
-            return self._shards(data, face, **encoders)
+            return self._shards(ShardClips(data, with_maps=with_maps), data, face, **encoders)
         prepared = self.encoded(data, **encoders)
         maps = self.pose_maps(data) if with_maps else None
         faces = None if face is None else self.faces(data, face, **encoders)
@@ -124,13 +119,13 @@ class RunData:
 
     def _shards(
         self,
+        clips: ShardClips,
         data: ShardData,
         face: FaceInput | None,
         *,
         vae: AutoencoderKL,
         image_encoder: CLIPVisionModelWithProjection,
     ) -> ShardClips:
-        clips = ShardClips(data)
         if clips.encoders != encoders_digest(vae, image_encoder):
             raise ShardError(
                 f"{clips.folder}: encoded by {clips.manifest['encoders']['model']!r}, not "
