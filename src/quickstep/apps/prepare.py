@@ -38,6 +38,7 @@ def prepare(
     split: str = "layout",
     licence: str = "unknown",
     workers: int = 1,
+    engine: Literal["local", "ray"] = "local",
     cache: Path | None = None,
     device: Device = "auto",
     json: Json = False,
@@ -68,6 +69,8 @@ def prepare(
             clips; or a .json with names, splits and sha256, as the manifest of other shards.
         licence: of the footage; stands in the manifest and in every clip.
         workers: processes; each loads the networks.
+        engine: local for processes of this machine; ray for a cluster (the one that RAY_ADDRESS
+            names, else one on this machine), by Ray Data.
         cache: folder of results that several outputs may share; OUT/cache unless given.
         device: where networks run; "auto" takes the accelerator if there is one.
         json: print a JSON summary on stdout.
@@ -127,6 +130,7 @@ def prepare(
             job,
             split=read_split(split, found.sources),
             workers=workers,
+            engine=engine,
             report=lambda done, total, stage: progress(stage, done, total),
             say=say,
         )

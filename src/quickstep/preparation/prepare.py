@@ -12,7 +12,7 @@ from quickstep.files import remove_remains, written_beside
 from quickstep.preparation.clips import num_strides
 from quickstep.preparation.report import Row, write_report
 from quickstep.preparation.shards import KeptClip, picture_of, write_shards
-from quickstep.preparation.sharing import prepare_all
+from quickstep.preparation.sharing import Engine, prepare_all
 from quickstep.preparation.sources import Found, Source
 from quickstep.preparation.splits import SplitPlan, missing
 from quickstep.preparation.store import Result, Store, fault_key, strip_key
@@ -52,6 +52,7 @@ def prepare_footage(
     *,
     split: SplitPlan,
     workers: int = 1,
+    engine: Engine = "local",
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Summary:
@@ -65,6 +66,7 @@ def prepare_footage(
         job: settings and networks.
         split: which source is for what.
         workers: processes.
+        engine: where they run, see `prepare_all`.
         report: called after each source.
         say: takes a line about each source that is left out as a whole.
 
@@ -80,7 +82,7 @@ def prepare_footage(
         remove_remains(folder.rglob(".*"))
     sources, rows = _chosen(found, split)
     results: dict[int, Result] = {}
-    for number, result in prepare_all(sources, job, workers=workers):
+    for number, result in prepare_all(sources, job, workers=workers, engine=engine):
         results[number] = result
         if say is not None and not result.clips and result.faults:
             say(f"{sources[number].name}: {result.faults[0]['reason']}")

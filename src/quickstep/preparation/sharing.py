@@ -4,11 +4,14 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from typing import Literal
 
 from quickstep.preparation.clips import Tools
 from quickstep.preparation.sources import Source
 from quickstep.preparation.store import Result
 from quickstep.preparation.work import Job, open_tools, prepare_source
+
+Engine = Literal["local", "ray"]
 
 Numbered = tuple[int, Result]
 """A source's number with its result."""
@@ -72,14 +75,26 @@ def _prepare(source: Source) -> Result:
     return prepare_source(source, *_here)
 
 
-def prepare_all(sources: Sequence[Source], job: Job, *, workers: int) -> Iterator[Numbered]:
+def prepare_all(
+    sources: Sequence[Source], job: Job, *, workers: int, engine: Engine = "local"
+) -> Iterator[Numbered]:
     """The result of every source by its number, in the order they are ready.
+
+    Args:
+        sources: what is to be prepared.
+        job: with what.
+        workers: processes at once.
+        engine: ``local`` for processes of this machine, ``ray`` for a cluster's.
 
     Raises:
         SharingError: work that cannot be shared out.
         ValueError: the networks cannot be loaded.
         OSError: a result cannot be kept.
     """
+    if engine == "ray":
+        from quickstep.preparation.ray_sharing import prepare_on_ray
+
+        return prepare_on_ray(sources, job, workers=workers)
     if workers == 1 or len(sources) == 1:
         return prepare_here(sources, job)
     return prepare_in_processes(sources, job, workers=min(workers, len(sources)))
