@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from quickstep.conditions.skeleton import Poses
+from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.networks.autoencoder import small_autoencoder
 from quickstep.networks.clip import small_image_encoder
+from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Settings, save_model
 from quickstep.networks.unianimate import UniAnimateUNet
 
@@ -95,6 +97,37 @@ def model_folders(tmp_path_factory):
     for name, settings in {"student": STUDENT, "teacher": TEACHER}.items():
         save_model(home / name, parts=parts, settings=settings, card=f"# {name}\n")
     return home
+
+
+@pytest.fixture(scope="session")
+def champ(small_champ, tmp_path_factory):
+    """A Champ's model folder with random weights everywhere."""
+    home = tmp_path_factory.mktemp("champ") / "teacher"
+    settings = Settings(
+        role="teacher",
+        method="denoising",
+        family="champ",
+        steps_best=3,
+        guidance=2.0,
+        frames=4,
+        size=(64, 64),
+    )
+    parts = {
+        **network_parts(small_champ()),
+        "vae": small_autoencoder(size=64, latent_channels=4, widths=(8, 8, 8, 8)),
+        "image_encoder": small_image_encoder(
+            size=16, patch=8, width=16, num_layers=1, projection=16
+        ),
+    }
+    save_model(home, parts=parts, settings=settings, card="# champ\n")
+    return home
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A clip folder of six frames."""
+    home = tmp_path_factory.mktemp("clips") / "some"
+    return write_dancer_clips(home, num_clips=1, num_frames=6, size=64, seed=5)[0]
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_progress_is_reported(student, picture, dance):
 
 def test_decoding_in_chunks_changes_nothing(student, picture, dance, monkeypatch):
     whole = student(picture, dance(5)).frames
-    monkeypatch.setattr("quickstep.animation.animator.CHUNK_PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr("quickstep.animation.levers.CPU_PIXELS", 2 * 64 * 64)
     np.testing.assert_allclose(student(picture, dance(5)).frames.astype(int), whole, atol=1)
 
 

@@ -14,49 +14,16 @@ from quickstep.animation.pictures import Fit
 from quickstep.apps.cli import main
 from quickstep.conditions.body import read_body
 from quickstep.data.body_maps import write_body_maps
-from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.data.image import write_image
 from quickstep.diffusion.noise import draw_noise
 from quickstep.evaluation.makers import ModelMaker
 from quickstep.evaluation.sample import SampleError
 from quickstep.evaluation.samples import open_samples
-from quickstep.networks.autoencoder import small_autoencoder
 from quickstep.networks.champ import POSE_MAPS, ChampConditions
-from quickstep.networks.clip import image_embedding, small_image_encoder
-from quickstep.networks.families import network_parts
-from quickstep.networks.folder import Settings, load_model, save_model
+from quickstep.networks.clip import image_embedding
+from quickstep.networks.folder import load_model
 
 FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def champ(small_champ, tmp_path_factory):
-    """A model folder with random weights everywhere."""
-    home = tmp_path_factory.mktemp("champ") / "teacher"
-    settings = Settings(
-        role="teacher",
-        method="denoising",
-        family="champ",
-        steps_best=3,
-        guidance=2.0,
-        frames=4,
-        size=(64, 64),
-    )
-    parts = {
-        **network_parts(small_champ()),
-        "vae": small_autoencoder(size=64, latent_channels=4, widths=(8, 8, 8, 8)),
-        "image_encoder": small_image_encoder(
-            size=16, patch=8, width=16, num_layers=1, projection=16
-        ),
-    }
-    save_model(home, parts=parts, settings=settings, card="# champ\n")
-    return home
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    home = tmp_path_factory.mktemp("clips") / "some"
-    return write_dancer_clips(home, num_clips=1, num_frames=FRAMES, size=64, seed=5)[0]
 
 
 @pytest.fixture(scope="module")

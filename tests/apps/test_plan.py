@@ -60,7 +60,7 @@ def test_the_length_is_given_once(capsys):
 def test_a_distillation_is_planned(model_folders, capsys):
     """Two steps of two clips of two frames: the ledger's evaluations, and what the loop holds."""
     changes = ["face=none", "train.num_steps=1", "train.accumulation=2", "clips.lengths=2"]
-    changes += ["clips.clips=2", "clips.shares=1", "method.skip_target=false"]
+    changes += ["clips.clips=2", "clips.shares=1", "method.skip_target=false", "method.target=ema"]
     words = [word for change in changes for word in ("--set", change)]
     told = plan(
         capsys, "distill", "dancelcm_lab", "--init", model_folders / "teacher", "--no-probe", *words

@@ -13,20 +13,20 @@ from torch import Tensor
 
 from quickstep.animation.driving import Driving, pose_of_reference, read_driving
 from quickstep.animation.faces import FaceFinder, ReferenceFace
+from quickstep.animation.levers import EVERYTHING_THERE, Memory, MemoryLevers, decode_chunk
 from quickstep.animation.map_driving import MapDriving, read_map_driving
 from quickstep.animation.outcome import Animation, Latents
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.scene import MapScene, ReferencePose, Scene, set_map_scene, set_scene
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.animation.telling import Picture, encode_picture, starting_noise, window_conditions
-from quickstep.animation.windowed import MAX_CACHED, WindowedDenoiser
+from quickstep.animation.windowed import MAX_CACHED, Report, WindowCounter, WindowedDenoiser
 from quickstep.animation.windows import Blend, Window, windows_of
 from quickstep.conditions.skeleton import Poses
 from quickstep.data.footage import DEFAULT_SEARCH, Search
 from quickstep.data.prepared import video_to_pictures
 from quickstep.diffusion.sampling import Sampler, sample
 from quickstep.networks.autoencoder import decode_latents
-from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Model, Settings, load_model, save_model
 from quickstep.networks.settings import Betas
 from quickstep.teachers.generation import TimeGrid
@@ -36,14 +36,8 @@ StepCallback = Callable[["Animator", int, int, dict[str, Tensor]], Any]
 """Called after each step with the animator, the step (0, 1, ...), its time, and the tensors
 ``latents`` (noisy, before the step) and ``clean`` (the estimate: `Animator.decode` shows it)."""
 
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, how many of its parts are done, and how many there are."""
 
-CHUNK_PIXELS = 16 * 128 * 128 * 8
-"""Pixels decoded at once: 128 frames of 128 px, or 5 of 512 x 768."""
-
-
-class Animator:
+class Animator(MemoryLevers):
     """Animates pictures with one loaded model.
 
     Example:
@@ -71,27 +65,28 @@ class Animator:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        memory: Memory = EVERYTHING_THERE,
     ) -> "Animator":
         """Loads a model by its built-in name, from a folder, or from the hub.
 
+        `device` is where it runs; `memory` says what is given up to need less of it there.
+
         Raises:
-            ValueError: no such model; the message lists the built-in ones.
+            ValueError: no such model, and the message lists the built-in ones; or a lever of
+                `memory` that would have no effect.
         """
-        watch = Stopwatch(device)
+        watch, home = Stopwatch(device), memory.home(device)
         with watch("load"):
-            animator = cls(load_model(name_or_path, device=device, dtype=dtype))
+            animator = cls(load_model(name_or_path, device=home, dtype=dtype))
+            animator.pull(memory, device=device)
         animator.load_seconds = watch.seconds["load"]
         return animator
 
     def save_pretrained(self, path: str | Path, *, half: bool = False) -> Path:
         """Writes the model as a folder that `from_pretrained` reads, whole or not at all."""
-        parts = {
-            **network_parts(self.model.network),
-            "vae": self.model.vae,
-            "image_encoder": self.model.image_encoder,
-        }
+        model = self.model
         return save_model(
-            path, parts=parts, settings=self.settings, card=self.model.card, half=half
+            path, parts=model.parts, settings=self.settings, card=model.card, half=half
         )
 
     @property
@@ -101,8 +96,8 @@ class Animator:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.model.network.parameters()).device
+        """Where the model runs."""
+        return self.model.device
 
     @torch.no_grad()
     def __call__(
@@ -278,7 +273,7 @@ class Animator:
         with watch("conditions"):
             picture = encode_picture(self.model, scene, plan=plan, generator=generator)
         windows = windows_of(scene.num_frames, length=self.settings.frames, blend=plan.blend)
-        counter = _Counter(report, total=len(plan.times) * len(windows))
+        counter = WindowCounter(report, total=len(plan.times) * len(windows))
         denoise = WindowedDenoiser(
             replace(self.denoiser, schedule=plan.schedule.build()),
             windows=windows,
@@ -312,8 +307,7 @@ class Animator:
         """Turns latents into frames, a chunk at a time: memory does not grow with the clip."""
         vae = self.model.vae
         num_frames, done = latents.shape[1], 0
-        width, height = self.settings.size
-        chunk = max(1, CHUNK_PIXELS // (width * height))
+        chunk = decode_chunk(self.settings.size, self.device)
         for part in latents.split(chunk, dim=1):
             video = decode_latents(vae, part.to(self.device), chunk=chunk)
             yield video_to_pictures(video[0]).cpu().numpy()
@@ -353,15 +347,3 @@ class Animator:
             generator=generator,
             callback=on_step,
         )
-
-
-class _Counter:
-    """Counts windows of all steps for a progress report."""
-
-    def __init__(self, report: Report | None, *, total: int) -> None:
-        self.report, self.total, self.done = report, total, 0
-
-    def __call__(self) -> None:
-        self.done += 1
-        if self.report:
-            self.report("denoise", self.done, self.total)

@@ -48,7 +48,7 @@ def encode_picture(
             of UniAnimate's two modes the network is told of it.
         generator: where that draw comes from.
     """
-    device = next(model.network.parameters()).device
+    device = model.device
     picture = pictures_to_video(torch.from_numpy(scene.reference)[None]).to(device)
     noise = generator if plan.upstream_noise else None
     latents = encode_video(model.vae, picture[:, None], generator=noise)[:, 0]
@@ -77,11 +77,11 @@ def window_conditions(
     model: Model, scene: Scene | MapScene, picture: Picture, window: Window
 ) -> UniAnimateConditions | ChampConditions:
     """All that the network is told in a window."""
-    weights, frames = next(model.network.parameters()), window.frames
+    place, frames = (model.device, model.dtype), window.frames
     is_maps = isinstance(scene, MapScene)
     drawn = scene.pose_maps[frames] if is_maps else scene.skeletons(frames)
-    pictures = pose_pictures(torch.from_numpy(drawn)[None]).to(weights)
-    told = {name: value.to(weights) for name, value in picture.told.items()}
+    pictures = pose_pictures(torch.from_numpy(drawn)[None]).to(*place)
+    told = {name: value.to(*place) for name, value in picture.told.items()}
     if is_maps:
         is_still = model.settings.frames == 1
         return ChampConditions(**told, bank=picture.bank, pose_maps=pictures, is_still=is_still)

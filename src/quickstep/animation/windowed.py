@@ -15,6 +15,10 @@ MAX_CACHED = 64
 costs little beside the network and keeps memory flat."""
 
 
+Report = Callable[[str, int, int], None]
+"""Called with a stage's name, how many of its parts are done, and how many there are."""
+
+
 class WindowedDenoiser:
     """The clean estimate of a whole clip: that of each window, blended where windows overlap.
 
@@ -81,3 +85,16 @@ class WindowedDenoiser:
                 return encoded
             self._cached[window] = encoded
         return self._cached[window]
+
+
+class WindowCounter:
+    """Counts windows of all steps for a progress report."""
+
+    def __init__(self, report: Report | None, *, total: int) -> None:
+        self.report, self.total, self.done = report, total, 0
+
+    def __call__(self) -> None:
+        """Counts one more."""
+        self.done += 1
+        if self.report:
+            self.report("denoise", self.done, self.total)

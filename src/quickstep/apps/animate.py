@@ -13,7 +13,10 @@ from quickstep.apps.options import (
     Device,
     Dtype,
     Json,
+    OffloadName,
     Person,
+    VaeSlicing,
+    VaeTiling,
     chosen_device,
     chosen_dtype,
 )
@@ -48,6 +51,9 @@ def animate(
     jobs: Annotated[Path | None, arg(metavar="FILE.jsonl")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    offload: OffloadName = "none",
+    vae_slicing: VaeSlicing = False,
+    vae_tiling: VaeTiling = False,
     json: Json = False,
 ) -> int:
     """Animate the person in a picture along a dance.
@@ -81,6 +87,11 @@ def animate(
             as wanted, compare, reference_pose, detector, person, seed, steps, guidance.
         device: where to run; "auto" takes the accelerator if there is one.
         dtype: number type of the network.
+        offload: which weights wait on the CPU while an accelerator works: those of parts not in
+            use (model), or of all layers but one (group: least memory, slow).
+        vae_slicing: decode frames one by one, for less memory.
+        vae_tiling: encode and decode pictures in overlapping tiles, for less memory; changes
+            them a little.
         json: print a JSON summary on stdout.
     """
     common = {
@@ -110,7 +121,8 @@ def animate(
     for job in todo:
         job.check()
     with Progress() as progress:
-        animator = _loaded(model, device, dtype)
+        levers = {"offload": offload, "vae_slicing": vae_slicing, "vae_tiling": vae_tiling}
+        animator = _loaded(model, device, dtype, levers)
         summaries = run_jobs(animator, todo, progress=progress)
     if json:
         print(json_format.dumps(summaries if jobs else summaries[0], indent=2))
@@ -145,8 +157,11 @@ def run_jobs(animator: "Animator", jobs: list[Job], *, progress: Progress) -> li
     return summaries
 
 
-def _loaded(model: str, device: str, dtype: Any) -> "Animator":
+def _loaded(model: str, device: str, dtype: Any, levers: dict[str, Any]) -> "Animator":
     from quickstep.animation.animator import Animator
+    from quickstep.animation.levers import Memory
 
     place = chosen_device(device)
-    return Animator.from_pretrained(model, device=place, dtype=chosen_dtype(dtype, place))
+    return Animator.from_pretrained(
+        model, device=place, dtype=chosen_dtype(dtype, place), memory=Memory(**levers)
+    )

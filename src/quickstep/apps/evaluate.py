@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from quickstep.apps.console import Progress
-from quickstep.apps.options import Device, Dtype, check_folder, check_output
+from quickstep.apps.options import Device, Dtype, OffloadName, check_folder, check_output
 
 if TYPE_CHECKING:
     from quickstep.evaluation.evaluate import Evaluation, Task
@@ -44,6 +44,7 @@ def evaluate(
     work: Path = WORK,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    offload: OffloadName = "none",
 ) -> int:
     """Judge a model, or videos that another tool made, beside the truth.
 
@@ -72,6 +73,7 @@ def evaluate(
         work: folder where what is judged is kept, so that a stopped run goes on.
         device: where to run; "auto" takes the accelerator if there is one.
         dtype: number type of the network.
+        offload: which weights wait on the CPU while an accelerator works, as in animate.
     """
     outputs = _Outputs(json, csv, markdown)
     outputs.check()
@@ -87,6 +89,7 @@ def evaluate(
         baselines=baselines,
         device=device,
         dtype=dtype,
+        offload=offload,
     )
     task = _task(asked, data, protocol, weights, without, limit=limit, work=work, videos=videos)
     if task.share.index:
@@ -140,11 +143,13 @@ class _Asked:
     baselines: bool
     device: str
     dtype: Any
+    offload: OffloadName
 
     def makers(
         self, protocol: "Protocol", device: Any
     ) -> "tuple[list[Maker], list[tuple[str, str]]]":
         """All rows, and the names of those to compare."""
+        from quickstep.animation.levers import Memory
         from quickstep.apps.options import chosen_dtype
         from quickstep.evaluation.rows import compared, open_rows
 
@@ -155,6 +160,7 @@ class _Asked:
             sizes=(protocol.size,) if protocol.size else (),
             device=device,
             dtype=chosen_dtype(self.dtype, device),
+            memory=Memory(offload=self.offload),
         )
         if others:
             return rows, [pair for theirs in others for pair in compared(ours, theirs)]

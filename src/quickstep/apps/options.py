@@ -25,6 +25,22 @@ Dtype: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool, tyro.conf.arg(help="print one JSON object on stdout when done", name="json")
 ]
+OffloadName: TypeAlias = Annotated[
+    Literal["none", "model", "group"],
+    tyro.conf.arg(
+        help="weights that wait on the CPU while an accelerator works: those of parts not in use "
+        "('model'), or of all layers but one ('group': least memory, slow)"
+    ),
+]
+VaeSlicing: TypeAlias = Annotated[
+    bool, tyro.conf.arg(help="decode frames one by one, for less memory")
+]
+VaeTiling: TypeAlias = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="encode and decode pictures in overlapping tiles, for less memory; changes them a bit"
+    ),
+]
 Detector: TypeAlias = Annotated[
     str,
     tyro.conf.arg(

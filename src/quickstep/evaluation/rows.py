@@ -9,6 +9,7 @@ from typing import get_args
 import torch
 
 from quickstep.animation.animator import Animator
+from quickstep.animation.levers import EVERYTHING_THERE, Memory
 from quickstep.evaluation.finished import CopyMaker, FolderMaker, Maker, is_finished
 from quickstep.evaluation.makers import RoundTripMaker, model_digest, step_rows
 from quickstep.networks.folder import find_model, read_settings
@@ -81,6 +82,7 @@ def open_rows(
     sizes: Sequence[tuple[int, int]] = (),
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    memory: Memory = EVERYTHING_THERE,
 ) -> tuple[list[Maker], list[list[Maker]]]:
     """All rows of a table, each model loaded once.
 
@@ -91,6 +93,7 @@ def open_rows(
         sizes: that finished videos may have beside the truth's.
         device: where models run.
         dtype: number type of their networks.
+        memory: what they give up to need less of it.
 
     Returns:
         The rows, and those of each entry without the baselines.
@@ -109,7 +112,9 @@ def open_rows(
             continue
         folder, digest = find_model(entry.model), model_digest(entry.model)
         if folder not in animators:
-            animators[folder] = Animator.from_pretrained(entry.model, device=device, dtype=dtype)
+            animators[folder] = Animator.from_pretrained(
+                entry.model, device=device, dtype=dtype, memory=memory
+            )
         home = _encoders_home(folder)
         if baselines and home not in encoders:
             encoders.add(home)

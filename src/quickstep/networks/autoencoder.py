@@ -57,7 +57,7 @@ def encode_video(
         noise = torch.randn(z.shape, generator=generator, device=generator.device)
         std = torch.cat([each.std for each in posteriors]).float()
         z = z + std * noise.to(z.device)
-    shift, scale = shift_and_scale(vae)
+    shift, scale = (part.to(z.device) for part in shift_and_scale(vae))
     return ((z - shift) * scale).unflatten(0, video.shape[:2])
 
 
@@ -77,7 +77,7 @@ def decode_latents(
     Raises:
         ValueError: `chunk` is not positive.
     """
-    shift, scale = shift_and_scale(vae)
+    shift, scale = (part.to(latents.device) for part in shift_and_scale(vae))
     z = (latents / scale + shift).flatten(0, 1)
     frames = [decoded(vae, part.to(vae.dtype)) for part in _chunks(z, chunk)]
     return torch.cat(frames).float().clamp(-1, 1).unflatten(0, latents.shape[:2])
@@ -142,7 +142,7 @@ def shift_and_scale(vae: AutoencoderKL) -> tuple[Float[Tensor, "c 1 1"], Float[T
     """What is taken from latents, and what they are then multiplied by, channel by channel.
 
     As in diffusers: ``latents_mean`` and ``latents_std`` of the config where they are given, or
-    one ``shift_factor``; ``scaling_factor`` multiplies in both cases.
+    one ``shift_factor``; ``scaling_factor`` multiplies in both cases. Both are on the CPU.
     """
     config: Any = vae.config
     shift = torch.zeros(config.latent_channels) + (config.shift_factor or 0.0)
@@ -150,4 +150,4 @@ def shift_and_scale(vae: AutoencoderKL) -> tuple[Float[Tensor, "c 1 1"], Float[T
     if config.latents_mean is not None and config.latents_std is not None:
         shift = torch.tensor(config.latents_mean)
         scale = scale / torch.tensor(config.latents_std)
-    return tuple(part[:, None, None].to(vae.device) for part in (shift, scale))  # type: ignore[return-value]
+    return shift[:, None, None], scale[:, None, None]

@@ -4,9 +4,9 @@ import re
 
 from huggingface_hub import ModelCardData
 
+from quickstep.networks.hub import is_hub_id
 from quickstep.networks.settings import Settings
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HEAD = "---\n"
 
 
@@ -25,7 +25,7 @@ def with_head(card: str, settings: Settings) -> str:
         pipeline_tag="image-to-video",
         license="apache-2.0" if free else "other",
         license_name=named,
-        base_model=settings.teacher if _HUB_ID.fullmatch(settings.teacher) else None,
+        base_model=settings.teacher if is_hub_id(settings.teacher) else None,
         tags=["human-animation", settings.family, settings.method],
         steps=settings.steps_best,
         guidance=settings.guidance,

@@ -24,5 +24,5 @@ def encoders_digest(vae: AutoencoderKL, image_encoder: nn.Module) -> str:
     """Names what a set's latents and embeddings were made by; a decoder makes none of them."""
     parts = [vae.encoder, vae.quant_conv, image_encoder]
     weights = weights_digest(part for part in parts if part is not None)
-    scaled = torch.cat(shift_and_scale(vae)).cpu().numpy().tobytes()
+    scaled = torch.cat(shift_and_scale(vae)).numpy().tobytes()
     return hashlib.sha256(weights.encode() + scaled).hexdigest()[:12]

@@ -6,7 +6,6 @@ the model card ``README.md``. Weights are read from safetensors only, never from
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +14,6 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
@@ -28,7 +25,8 @@ from quickstep.files import folder_written_beside
 from quickstep.networks.accelerator import network_digest, read_accelerator, write_accelerator
 from quickstep.networks.adapters import Adapted
 from quickstep.networks.cards import with_head, without_head
-from quickstep.networks.families import NETWORKS, whole_network
+from quickstep.networks.families import NETWORKS, network_parts, whole_network
+from quickstep.networks.hub import HubError, fetch, is_hub_id
 from quickstep.networks.settings import ScheduleSettings, Settings
 from quickstep.networks.unianimate import UniAnimateUNet
 
@@ -49,8 +47,6 @@ ALIASES = {"dancer": "dancer-unianimate"}
 """The best student of all families has a name of its own."""
 SETTINGS_FILE = "quickstep.json"
 EMPTY_TEXT_FILE = "empty_text.safetensors"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_HUB_FILES = ["*.json", "*.safetensors", "README.md"]
 _PARTS: dict[str, type[Any]] = {
     "vae": AutoencoderKL,
     "image_encoder": CLIPVisionModelWithProjection,
@@ -73,6 +69,7 @@ class Model:
         settings: what the model was made for.
         name: what it was asked for as: a built-in name, a folder or a hub id.
         card: text of the model card.
+        place: where it runs, if its weights wait elsewhere between their uses.
     """
 
     network: Any
@@ -82,6 +79,23 @@ class Model:
     settings: Settings
     name: str
     card: str = ""
+    place: torch.device | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs: what the parts are told must be there."""
+        return self.place or next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the network."""
+        return next(self.network.parameters()).dtype
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All networks by the names of their folders."""
+        encoders = {"vae": self.vae, "image_encoder": self.image_encoder}
+        return {**network_parts(self.network), **encoders}
 
 
 def built_in_models() -> list[str]:
@@ -109,8 +123,8 @@ def find_model(name_or_path: str | Path) -> Path:
             return folder
     if local.exists():
         raise ModelError(f"{name} is not a model folder: it has no {SETTINGS_FILE}")
-    if _HUB_ID.fullmatch(name) and not name.startswith("."):
-        return _download(name)
+    if is_hub_id(name):
+        return _fetched(name)
     names = ", ".join(built_in_models()) or "none in this install"
     raise ModelError(f"unknown model {name!r}: built-in models are {names}; or give a folder")
 
@@ -347,16 +361,12 @@ def _load_empty_text(network: Any, folder: Path) -> None:
         network.set_empty_text(tokens)
 
 
-def _download(name: str) -> Path:
+def _fetched(name: str) -> Path:
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except RepositoryNotFoundError as error:
-        raise ModelError(f"unknown model {name!r}: no such folder, nor on the hub") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
-            f"unknown model {name!r}: no such folder, and the hub cannot be reached; "
-            f"built-in models are {', '.join(built_in_models()) or 'none in this install'}"
-        ) from error
+        folder = fetch(name)
+    except HubError as error:
+        names = ", ".join(built_in_models()) or "none in this install"
+        raise ModelError(f"{error}; built-in models are {names}") from error
     if not (folder / SETTINGS_FILE).is_file():
         raise ModelError(f"{name} on the hub is not a quickstep model: it has no {SETTINGS_FILE}")
     return folder

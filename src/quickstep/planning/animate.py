@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstep.animation.animator import CHUNK_PIXELS
+from quickstep.animation.levers import decode_chunk
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.windowed import MAX_CACHED
 from quickstep.animation.windows import cut_windows
@@ -74,7 +74,7 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
     windows = cut_windows(run.num_frames, length=settings.frames)
     with without_data():
         model = networks_without_data(run.model, device=run.device, dtype=run.dtype)
-        told = _counted(model, plan, frames=len(windows[0]))
+        told = _counted(model, plan, frames=len(windows[0]), device=run.device)
     cache = told.window.kept * min(len(windows), MAX_CACHED)
     clip = 4 * told.latents * run.num_frames // len(windows[0])
     working = {"denoise": told.step.peak, "decode": told.decode.peak, "encode": told.encode.peak}
@@ -107,10 +107,10 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
     return Needs(**{**vars(needs), "seconds": seconds})
 
 
-def _counted(model: Networks, plan: Plan, *, frames: int) -> _Counted:
+def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) -> _Counted:
     width, height = model.settings.size
-    sizes, chunk = Sizes(frames, width, height), max(1, CHUNK_PIXELS // (width * height))
-    chunk = min(chunk, frames)
+    sizes = Sizes(frames, width, height)
+    chunk = min(decode_chunk((width, height), device), frames)
     weights = {
         "network": num_bytes(model.network),
         "vae": num_bytes(model.vae),
@@ -163,7 +163,7 @@ def _probed(run: AnimationRun, plan: Plan, *, num_windows: int, chunks: int) -> 
         window = timed(lambda: model.network.encode(told), run.device)
         noisy = torch.randn(noisy_latents(told).shape, device=run.device)
         step = timed(lambda: _guided(model.network, noisy, features, plan), run.device)
-        chunk = noisy[:, : min(frames, max(1, CHUNK_PIXELS // (width * height)))]
+        chunk = noisy[:, : min(frames, decode_chunk((width, height), run.device))]
         decode = timed(lambda: decode_latents(model.vae, chunk, chunk=chunk.shape[1]), run.device)
     return {
         "load": load,

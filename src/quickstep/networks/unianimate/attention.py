@@ -4,7 +4,7 @@ An activation of the network is ``b f d h w``, contiguous. Group norms on CPU ar
 faster so than channels-last, and frames and channels swap at the price of a plain copy.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -78,21 +78,31 @@ class Attention(nn.Module):
         return self.to_out(merge_heads(attention(query, key, value, bias=bias)))
 
 
+class HalvesLinear(nn.Linear):
+    """A linear layer whose output is wanted in two halves."""
+
+    def forward(self, input: Tensor, *, halves: bool = False) -> Any:
+        """The output; with `halves` the halves of its last axis, each contiguous."""
+        if not halves:
+            return super().forward(input)
+        low, high = (None, None) if self.bias is None else self.bias.chunk(2)
+        first, second = self.weight.chunk(2)
+        return functional.linear(input, first, low), functional.linear(input, second, high)
+
+
 class GatedProjection(nn.Module):
     """GEGLU: value times gelu(gate)."""
 
     def __init__(self, width: int, *, hidden: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(width, 2 * hidden)
+        self.proj = HalvesLinear(width, 2 * hidden)
 
     def forward(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*s e"]:
         """Projects and gates."""
-        hooked = bool(self.proj._forward_hooks)
-        if type(self.proj) is nn.Linear and self.proj.bias is not None and not hooked:
+        if type(self.proj) is HalvesLinear and not self.proj._forward_hooks:
             # Two products leave both halves contiguous, which speeds all that follows. A layer
             # put in place of `proj`, or one that an adapter adds to, is called as a whole.
-            (first, second), (low, high) = self.proj.weight.chunk(2), self.proj.bias.chunk(2)
-            value, gate = functional.linear(x, first, low), functional.linear(x, second, high)
+            value, gate = self.proj(x, halves=True)
         else:
             value, gate = self.proj(x).chunk(2, dim=-1)
         return value * functional.gelu(gate)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,6 +20,11 @@ def batch_size(conditions: UniAnimateConditions, *, default: int) -> int:
     if len(sizes) > 1:
         raise ValueError(f"all conditions must have one batch size: got {sorted(sizes)}")
     return sizes.pop()
+
+
+def place_of(conditions: UniAnimateConditions, *, default: torch.device) -> torch.device:
+    """Where the conditions are; `default` when none is given."""
+    return next((value.device for value in vars(conditions).values() if value is not None), default)
 
 
 def expect_fit(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -33,7 +34,7 @@ from quickstep.networks.unianimate.conditions import (
     UniAnimateFeatures,
 )
 from quickstep.networks.unianimate.faces import face_encoder, face_layer
-from quickstep.networks.unianimate.fit import batch_size, expect_fit, expect_widths
+from quickstep.networks.unianimate.fit import batch_size, expect_fit, expect_widths, place_of
 
 
 def apply_head(head: nn.Module, hidden: Float[Tensor, "b f d h w"]) -> Float[Tensor, "b f c h w"]:
@@ -236,6 +237,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             )
         self.empty_text = tokens.detach().to(self.empty_text)
 
+    @apply_forward_hook
     def encode(
         self,
         conditions: UniAnimateConditions,
@@ -268,15 +270,15 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             height, width = conditions.reference.shape[-2:]
         else:
             width, height = (side // 8 for side in size or self._shape.resolution)
-        concat = self.empty_text.new_zeros(
-            batch, num_frames, self._shape.condition_channels, height, width
-        )
+        # Not where the weights are: those may wait elsewhere until their layer is run.
+        text = self.empty_text.to(place_of(conditions, default=self.empty_text.device))
+        concat = text.new_zeros(batch, num_frames, self._shape.condition_channels, height, width)
         if conditions.first_frame is not None:
             concat = concat + self._maps("local_image_embedding", conditions.first_frame, concat)
         if conditions.pose is not None:
             concat = concat + self._maps("dwpose_embedding", conditions.pose, concat)
         return UniAnimateFeatures(
-            tokens=self._tokens(conditions.image, batch=batch),
+            tokens=self._tokens(conditions.image, text.expand(batch, -1, -1)),
             concat=concat,
             reference=self._reference(conditions, concat),
             num_text_tokens=self._shape.num_text_tokens,
@@ -296,10 +298,9 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         maps = encoder(pictures.flatten(0, 1), size=like.shape[-2:])
         return mixer(maps.unflatten(0, pictures.shape[:2]))
 
-    def _tokens(self, image: Tensor | None, *, batch: int) -> Tensor:
-        text = self.empty_text.expand(batch, -1, -1)
+    def _tokens(self, image: Tensor | None, text: Tensor) -> Tensor:
         if image is None:
-            shape = (batch, self._shape.num_image_tokens, self._shape.context_width)
+            shape = (len(text), self._shape.num_image_tokens, self._shape.context_width)
             return torch.cat([text, text.new_zeros(shape)], dim=1)
         tokens = self.pre_image_condition(image).unflatten(-1, (self._shape.num_image_tokens, -1))
         return torch.cat([text, tokens.flatten(1, 2)], dim=1)
