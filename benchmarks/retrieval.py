@@ -17,7 +17,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from quickstep.config import digest
 from quickstep.data.dancer import VALIDATION_START
-from quickstep.data.feature_batches import PeopleData
+from quickstep.data.people import PeopleData
 from quickstep.data.prepared import pictures_to_video, prepare_dancer
 from quickstep.methods.contrast import cosine_similarity
 from quickstep.networks.clip import image_embedding

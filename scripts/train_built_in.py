@@ -55,7 +55,7 @@ SIZES = {
     },
     "tiny": {
         "vae_dancer": {"data.num_clips": "8", "widths": "8,8,8,8"},
-        "clip_dancer": {"data.num_clips": "50", "width": "16", "layers": "1"},
+        "clip_dancer": {"data.num_clips": "30", "batch_size": "8", "width": "16", "layers": "1"},
         "unianimate_dancer": {"data.num_clips": "8", "network.width": "32"},
         "champ-frames_dancer": {"clips.clips": "4", **_NARROW},
         "champ_dancer": _NARROW,

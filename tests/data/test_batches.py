@@ -94,6 +94,24 @@ def test_persons_of_a_batch_differ_and_their_pictures_too(prepared):
     assert len({round(float(name)) // 10 for name in names}) == 6
 
 
+def test_a_person_is_shown_in_two_places(tmp_path):
+    scene = np.tile(np.array([0, 255], np.uint8), 4)
+    np.save(
+        tmp_path / "frames.npy", np.broadcast_to(scene[:, None, None, None, None], (8, 2, 8, 8, 3))
+    )
+    np.save(tmp_path / "boxes.npy", np.zeros((8, 2, 4), np.float32))
+    batches = PersonBatches(PreparedSet(tmp_path), 4, scenes=2)
+    for index in range(5):
+        batch = batches.batch(index)
+        first, second = (batch[name][:, 0, 0, 0].sign() for name in ("first", "second"))
+        assert torch.equal(first, -second)
+
+
+def test_more_persons_than_there_are_are_refused(prepared):
+    with pytest.raises(ValueError, match="between 2 and the set's 3 persons: got 4"):
+        PersonBatches(prepared, 4, scenes=2)
+
+
 def test_crops_have_as_many_pixels_as_whole_pictures(prepared):
     shapes = {
         tuple(PictureBatches(prepared, 2, crop=8).batch(index)["pictures"].shape)

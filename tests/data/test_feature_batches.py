@@ -7,7 +7,6 @@ import torch
 from quickstep.data.feature_batches import (
     CORRUPTIONS,
     FeatureBatches,
-    PeopleData,
     drawn_severities,
     square_crops,
 )
@@ -80,13 +79,6 @@ def test_portraits_show_a_person_in_two_scenes(batches):
     assert torch.equal(first // 3, second // 3)
     assert (first != second).all()
     assert len(set((first // 3).tolist())) == len(first)
-
-
-def test_people_keep_their_person_only():
-    data = PeopleData(num_clips=6, num_frames=1, first_seed=100, scenes=3)
-    seeds = [data.seeds(index) for index in range(6)]
-    assert [each.identity for each in seeds] == [100, 100, 100, 101, 101, 101]
-    assert [each.scene for each in seeds] == [each.motion for each in seeds] == [*range(100, 106)]
 
 
 def test_a_good_share_of_clips_is_clean():

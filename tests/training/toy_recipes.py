@@ -1,6 +1,7 @@
 """Recipes at toy size: what to change of each so that its run takes seconds."""
 
 CLIPS = {"data.num_clips": "4", "data.num_frames": "4", "data.size": "32"}
+PEOPLE = {"data.num_clips": "12"}
 TOY = {
     "train.num_steps": "2",
     "train.warmup_steps": "0",
@@ -24,7 +25,7 @@ CHAMP = {
 def changes(kind: str) -> dict[str, str]:
     extra = {
         "vae": {"widths": "8,8,8", "batch_size": "2", "crop": "16", "train.preview_every": "1"},
-        "clip": {"width": "16", "layers": "1", "embedding": "16", "batch_size": "4"},
+        "clip": {**PEOPLE, "width": "16", "layers": "1", "embedding": "16", "batch_size": "4"},
         "unianimate": {**MIX, **SHAPE},
         "champ-frames": {**CHAMP, "clips.clips": "2"},
         "champ": {**CHAMP, **MIX, "train.preview_every": "2"},

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quickstep.data.encoded_clips import PreparedClips, drawn_batch
 from quickstep.data.faces import PreparedFaces
+from quickstep.data.people import two_scenes
 from quickstep.data.prepared import PreparedSet, pictures_to_video
 
 OF_REFERENCE = ("reference", "picture", "reference_pose", "image", "face", "face_found")
@@ -62,17 +63,27 @@ class PictureBatches:
 
 @dataclass(frozen=True)
 class PersonBatches:
-    """Two pictures each of several persons, in different poses, for image encoders.
+    """Two pictures each of several persons, in different poses and places, for image encoders.
 
     Attributes:
         prepared: the set.
         batch_size: persons a batch.
         seed: which order of batches.
+        scenes: clips of each person in the set; with 1 both pictures show the same room, which is
+            then all that has to be known.
     """
 
     prepared: PreparedSet
     batch_size: int
     seed: int = 0
+    scenes: int = 1
+
+    def __post_init__(self):
+        known = len(self.prepared) // self.scenes
+        if not 2 <= self.batch_size <= known:
+            raise ValueError(
+                f"batch_size must be between 2 and the set's {known} persons: got {self.batch_size}"
+            )
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """``first`` and ``second`` (b 3 H W) in [-1, 1] show the same persons.
@@ -81,12 +92,14 @@ class PersonBatches:
         so that place and exposure do not tell persons apart.
         """
         rng = np.random.default_rng((self.seed, index))
-        rows = rng.choice(len(self.prepared), size=self.batch_size, replace=False)
-        moments = self.prepared.frames.shape[1]
-        first = rng.integers(moments, size=self.batch_size)
-        second = (first + rng.integers(1, moments, size=self.batch_size)) % moments
-        pairs = [torch.from_numpy(self.prepared.frames[rows, each]) for each in (first, second)]
-        one, other = (pictures_to_video(pair) for pair in pairs)
+        rows = two_scenes(rng, count=self.batch_size, clips=len(self.prepared), scenes=self.scenes)
+        length = self.prepared.frames.shape[1]
+        first = rng.integers(length, size=self.batch_size)
+        second = (first + rng.integers(1, length, size=self.batch_size)) % length
+        one, other = (
+            pictures_to_video(torch.from_numpy(self.prepared.frames[some, moments]))
+            for some, moments in zip(rows, (first, second), strict=True)
+        )
         reach = one.shape[-1] // 8
         shift = rng.integers(-reach, reach + 1, size=2)
         light = float(rng.uniform(0.8, 1.2))

@@ -15,34 +15,13 @@ from quickstep.data.corruptions import (
     corrupted,
     frame_order,
 )
-from quickstep.data.dancer import DancerSeeds
-from quickstep.data.prepared import DancerData, PreparedSet, pictures_to_video
+from quickstep.data.people import two_scenes
+from quickstep.data.prepared import PreparedSet, pictures_to_video
 
 CORRUPTIONS = (*PICTURE_CORRUPTIONS, *TIME_CORRUPTIONS)
 """The order of a batch's severities."""
 FACE_MARGIN = 1.3
 """Side of a face crop, in sides of the box round the face's keypoints."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeopleData(DancerData):
-    """Several clips of every person, each of another dance, camera, room and light.
-
-    Attributes:
-        scenes: clips of each person; they follow each other.
-    """
-
-    scenes: int = 3
-
-    def seeds(self, index: int) -> DancerSeeds:
-        """The person changes with every `scenes`-th clip, everything else with each."""
-        number = self.first_seed + index
-        return DancerSeeds(
-            identity=self.first_seed + index // self.scenes,
-            motion=number,
-            camera=number,
-            scene=number,
-        )
 
 
 @dataclass(frozen=True)
@@ -138,10 +117,9 @@ class FeatureBatches:
 
     def _pairs(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Rows and moments of ``count`` persons twice, in two of their scenes."""
-        persons = rng.choice(len(self.people) // self.scenes, size=count, replace=False)
-        first = rng.integers(self.scenes, size=count)
-        second = (first + rng.integers(1, max(self.scenes, 2), size=count)) % self.scenes
-        rows = np.concatenate([persons * self.scenes + first, persons * self.scenes + second])
+        rows = np.concatenate(
+            two_scenes(rng, count=count, clips=len(self.people), scenes=self.scenes)
+        )
         return rows, rng.integers(self.people.frames.shape[1], size=2 * count)
 
     def _portraits(self, rng: np.random.Generator) -> Float[Tensor, "n 3 H W"]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from quickstep.data.feature_batches import PeopleData
 from quickstep.data.folder_sets import FolderData
+from quickstep.data.people import PeopleData
 from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
 from quickstep.data.shards import ShardData
@@ -58,10 +58,10 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoderRecipe:
-    """Learns to tell persons apart across poses.
+    """Learns to tell persons apart across poses and places.
 
     Attributes:
-        data: the clips whose persons are learned.
+        data: several clips of every person that is learned.
         picture: side of the pictures the encoder sees, in pixels.
         patch: side of its patches.
         width: width of its tokens.
@@ -72,7 +72,7 @@ class ImageEncoderRecipe:
         train: the loop.
     """
 
-    data: DancerData
+    data: PeopleData
     picture: int = 64
     patch: int = 8
     width: int = 128

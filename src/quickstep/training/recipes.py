@@ -8,7 +8,7 @@ with several seeds; the others are at the papers' own size.
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from quickstep.data.feature_batches import PeopleData
+from quickstep.data.people import PeopleData
 from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
@@ -127,6 +127,19 @@ recipes have these, because in some hundred steps the paper's carry the edge's a
 only in part (frame distance 89 where these reach 43: docs/results/small-budget.md)."""
 
 
+def _people(data: DancerData) -> PeopleData:
+    """600 persons in three places each, pictures as those of `data`."""
+    return PeopleData(
+        num_clips=1800,
+        num_frames=1,
+        size=data.size,
+        preset=data.preset,
+        cell=data.cell,
+        first_seed=100_000,
+        scenes=3,
+    )
+
+
 def _denoising() -> DenoisingConfig:
     return DenoisingConfig(person_weight=1.0)
 
@@ -142,7 +155,7 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             ),
         ),
         f"clip_{name}": ImageEncoderRecipe(
-            data=sizes.data,
+            data=_people(sizes.data),
             train=TrainConfig(
                 num_steps=sizes.steps["clip"],
                 learning_rate=1e-3,
@@ -313,7 +326,7 @@ def full_cost(config: ConsistencyConfig | PeRFlowConfig, clips: ClipMix) -> floa
 
 _FEATURES = FeatureRecipe(
     data=_DANCER.data,
-    people=PeopleData(num_clips=1800, num_frames=1, size=128, first_seed=100_000, scenes=3),
+    people=_people(_DANCER.data),
     train=TrainConfig(
         num_steps=2000,
         learning_rate=1e-3,

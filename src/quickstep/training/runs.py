@@ -237,9 +237,8 @@ class _Run:
         )
         nn.Module.to(network, self.device)
         self.network = self._started(network, part="image_encoder")
-        batches = PersonBatches(
-            self.data.rendered(recipe.data), recipe.batch_size, recipe.train.seed
-        )
+        prepared, scenes = self.data.rendered(recipe.data), recipe.data.scenes
+        batches = PersonBatches(prepared, recipe.batch_size, recipe.train.seed, scenes=scenes)
         return Contrast(network, recipe.method), batches, None
 
     def _teacher(self, recipe: TeacherRecipe | ChampRecipe) -> tuple[Method, Batches, Any]:
