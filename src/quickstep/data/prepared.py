@@ -38,6 +38,10 @@ from quickstep.data.turns import in_turn
 from quickstep.networks.autoencoder import encode_video
 from quickstep.networks.clip import image_embedding
 
+_PIXELS_AT_ONCE = {"cpu": 1 << 19}
+"""Pixels that are encoded at once: on a CPU, memory that is used again is faster."""
+_ELSEWHERE = 1 << 22
+
 Report = Callable[[int, int, str], None]
 """Called with (rows done, rows in all, what is being done)."""
 
@@ -257,16 +261,20 @@ def encoded_pictures(
         image_encoder: the image encoder, on the same.
     """
     device = next(vae.parameters()).device
-    video = pictures_to_video(torch.from_numpy(pictures)).to(device)
-    with torch.autocast(device.type, torch.bfloat16):
-        latents = encode_video(vae, video[None])[0].float().cpu().numpy()
-        images = image_embedding(image_encoder, video)[:, 0].float().cpu().numpy()
-    return latents, images
+    latents, images = list[Tensor](), list[Tensor]()
+    pixels = _PIXELS_AT_ONCE.get(device.type, _ELSEWHERE)
+    at_once = max(2, pixels // (pictures.shape[1] * pictures.shape[2]))
+    for part in torch.from_numpy(pictures).split(at_once):
+        video = pictures_to_video(part.to(device))
+        with torch.autocast(device.type, torch.bfloat16):
+            latents.append(encode_video(vae, video[None])[0].float().cpu())
+            images.append(image_embedding(image_encoder, video)[:, 0].float().cpu())
+    return torch.cat(latents).numpy(), torch.cat(images).numpy()
 
 
 def pictures_to_video(pictures: UInt8[Tensor, "*b H W 3"]) -> Tensor:
     """Pictures 0..255 as video in [-1, 1], channels first."""
-    return pictures.movedim(-1, -3).float().div(127.5).sub(1)
+    return pictures.movedim(-1, -3).float().div_(127.5).sub_(1)
 
 
 def video_to_pictures(video: Tensor) -> UInt8[Tensor, "*b H W 3"]:

@@ -28,7 +28,7 @@ def image_embedding(
     side = encoder.config.image_size
     assert isinstance(side, int)
     pixels = functional.interpolate(
-        image.float() * 0.5 + 0.5, size=(side, side), mode="bilinear", antialias=True
+        image.float().mul(0.5).add_(0.5), size=(side, side), mode="bilinear", antialias=True
     )
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in (MEAN, STD))
     pixels = ((pixels - mean) / std).to(encoder.dtype)

@@ -3,6 +3,8 @@
 A box is ``x0 y0 x1 y1`` in pixels of the picture.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -112,6 +114,7 @@ def box_overlaps(
     return shared / np.where(union > 0, union, 1.0)
 
 
+@lru_cache(maxsize=4)
 def _grids(side: int) -> tuple[Float[np.ndarray, "c 2"], Float[np.ndarray, "c 1"]]:
     """Each cell's column and row in its grid, and the grid's stride."""
     corners, strides = [], []

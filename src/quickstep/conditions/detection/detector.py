@@ -70,21 +70,28 @@ class Detector:
             threshold: least certainty of a box. Upstream takes the whole picture for a person
                 where no box is found; here nobody is found, so that gaps stay visible.
         """
-        left = iter(frames)
+        left, squares = iter(frames), self._squares()
         while block := list(islice(left, self.batch)):
-            pictures = [np.ascontiguousarray(frame[..., ::-1]) for frame in block]
-            found = self._boxes(pictures, threshold)
+            pictures = [np.ascontiguousarray(frame) for frame in block]
+            found = self._boxes(pictures, threshold, squares[: len(block)])
             yield from self._keypoints(pictures, found)
 
+    def _squares(self) -> Float[np.ndarray, "n 3 S S"]:
+        """Memory for a batch of squares: taken once, as that costs more than filling it."""
+        return np.empty((self.batch, 3, self.side, self.side), dtype=np.float32)
+
     def _boxes(
-        self, pictures: list[np.ndarray], threshold: float
+        self, pictures: list[np.ndarray], threshold: float, squares: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        squares = [letterbox(picture, self.side) for picture in pictures]
-        stack = np.stack([square for square, _ in squares])
-        answers = self.find(np.ascontiguousarray(stack.transpose(0, 3, 1, 2), dtype=np.float32))
+        scales = []
+        for picture, planes in zip(pictures, squares, strict=True):
+            square, scale = letterbox(picture, self.side)
+            for channel in range(3):
+                planes[channel] = square[..., 2 - channel]
+            scales.append(scale)
         found = [
             people_boxes(answer, side=self.side, scale=scale, threshold=threshold)
-            for answer, (_, scale) in zip(answers, squares, strict=True)
+            for answer, scale in zip(self.find(squares), scales, strict=True)
         ]
         most = self.most_people
         return [(boxes[:most], certainty[:most]) for boxes, certainty in found]
@@ -116,7 +123,7 @@ class Detector:
     def _read(self, cuts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         places, scores = [np.zeros((0, 133, 2), np.float32)], [np.zeros((0, 133), np.float32)]
         for start in range(0, len(cuts), self.batch):
-            block = normalised_crops(np.stack(cuts[start : start + self.batch]))
+            block = normalised_crops(np.stack(cuts[start : start + self.batch])[..., ::-1])
             block_places, block_scores = simcc_points(*self.read(block))
             places.append(block_places)
             scores.append(block_scores)
