@@ -18,7 +18,7 @@ from quickstep.data.footage import (
     find_poses,
     is_skeleton_video,
 )
-from quickstep.data.image import PICTURE_SUFFIXES, read_image
+from quickstep.data.image import PICTURE_SUFFIXES, numbered_pictures, read_image
 from quickstep.data.prepared import Report
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
 
@@ -109,12 +109,8 @@ def _read_folder(folder: Path) -> Driving:
     if (folder / "skeletons.npz").is_file():
         return _read_clip(folder)
     names = sorted(path for path in folder.iterdir() if path.is_file())
-    pictures = [
-        path
-        for path in names
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.stem.startswith("ref")
-    ]
-    if pictures:
+    if any(path.suffix.lower() in PICTURE_SUFFIXES for path in names):
+        pictures = numbered_pictures(folder, but="ref")
         frames = [read_image(path) for path in pictures]
         odd = next((i for i, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
         if odd is not None:

@@ -38,8 +38,12 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
         raise ImageError(f"{path}: damaged picture: {error}") from error
 
 
-def numbered_pictures(folder: Path) -> list[Path]:
+def numbered_pictures(folder: Path, *, but: str | None = None) -> list[Path]:
     """The pictures of a folder in the order of their numbers, which must be that of their names.
+
+    Args:
+        folder: where they are.
+        but: pictures whose names begin so are left out.
 
     Raises:
         ImageError: there is none, one has no number, or one is missing between two others.
@@ -47,7 +51,9 @@ def numbered_pictures(folder: Path) -> list[Path]:
     pictures = sorted(
         each
         for each in folder.iterdir()
-        if each.suffix.lower() in PICTURE_SUFFIXES and each.name[0] != "."
+        if each.suffix.lower() in PICTURE_SUFFIXES
+        and each.name[0] != "."
+        and not (but and each.name.startswith(but))
     )
     if not pictures:
         raise ImageError(f"{folder}: there is no picture in it")
