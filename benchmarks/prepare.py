@@ -113,12 +113,13 @@ def warm_up(home: Path, job: Job) -> None:
 
 def full_size(tools: Tools) -> Tools:
     """The same with Stable Diffusion's autoencoder and CLIP's ViT-H, untrained."""
-    vae = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-    )
+    shape: dict[str, Any] = {
+        "block_out_channels": (128, 256, 512, 512),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 2,
+    }
+    vae = AutoencoderKL(**shape)
     config = CLIPVisionConfig(
         hidden_size=1280,
         intermediate_size=5120,
