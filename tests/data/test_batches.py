@@ -206,8 +206,28 @@ def test_rows_of_one_video_are_never_held_apart(prepared, tmp_path):
         assert sorted(row // 2 for row in clip) == [0, 1, 2]
         rows |= set(clip)
     assert rows == set(range(CLIPS))
-    with pytest.raises(ValueError, match="different sources, and the set has 3: got 8 clips"):
+    with pytest.raises(ValueError, match="different persons, and the set has 3: got 8 clips"):
         ClipBatches(PreparedSet(folder, "x"), clips=(8,), **mix)
+
+
+@pytest.mark.parametrize("references", [1, 2])
+def test_videos_of_one_person_are_never_held_apart(prepared, tmp_path, references):
+    """Six videos of two persons; one reference each still means two persons where it is asked."""
+    folder = tmp_path / "people"
+    shutil.copytree(prepared.folder, folder)
+    persons = [f"person {row % 2}" for row in range(CLIPS)]
+    (folder / "set.json").write_text(json.dumps({"persons": persons, "done": {}}))
+    mix = {"lengths": (1,), "shares": (1.0,), "references": references}
+    batches = ClipBatches(PreparedSet(folder, "x"), clips=(2 * references,), apart=True, **mix)
+    rows = set()
+    for index in range(40):
+        batch = batches.batch(index)
+        clip = (batch["latents"][::references, 0, 0, 0, 0] // 10).long().tolist()
+        assert sorted(row % 2 for row in clip) == [0, 1]
+        rows |= set(clip)
+    assert rows == set(range(CLIPS))
+    with pytest.raises(ValueError, match="different persons, and the set has 2"):
+        ClipBatches(PreparedSet(folder, "x"), clips=(3 * references,), apart=True, **mix)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Real clips become rows of a prepared set: cut, drawn, known where the dancer's would be."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,27 @@ def test_a_stopped_set_goes_on_and_another_is_refused(data, tmp_path):
     assert np.array_equal(again.frames, whole.frames)
     with pytest.raises(ValueError, match="other settings"):
         prepare_folders(tmp_path / "set", FolderData(**{**vars(data), "num_frames": 3}))
+
+
+def test_a_set_knows_who_its_clips_show(clips, tmp_path):
+    """By the name in a clip's folder; clips that name nobody stand for themselves."""
+    named = tmp_path / "clips"
+    for number, person in enumerate(("Ann", "Ben", "Ann", None)):
+        folder = named / f"{number:05d}"
+        shutil.copytree(clips / "00000", folder)
+        info = json.loads((folder / "clip.json").read_text())
+        info.pop("identity")
+        (folder / "clip.json").write_text(
+            json.dumps(info if person is None else info | {"identity": person})
+        )
+    data = FolderData(folder=str(named), num_frames=9, size=(32, 48), cell=8)
+    prepared = prepare_folders(tmp_path / "set", data)
+    assert prepared.persons == ["Ann", "Ben", "Ann", "00003"]
+    # A set of an earlier version knows the videos alone.
+    noted = json.loads((tmp_path / "set" / "set.json").read_text())
+    del noted["persons"]
+    (tmp_path / "set" / "set.json").write_text(json.dumps(noted))
+    assert PreparedSet(tmp_path / "set").persons == ["00000", "00001", "00002", "00003"]
 
 
 def test_batches_read_such_a_set(data, tmp_path):

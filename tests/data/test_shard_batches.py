@@ -117,6 +117,14 @@ def test_several_references_are_of_different_sources():
     assert batch["rows"][0] == batch["rows"][1] != batch["rows"][2]
 
 
+def test_clips_of_one_reference_are_of_different_sources_where_they_are_held_apart():
+    alone = {**ONE, "clips": (4,), "references": 1, "apart": True}
+    data = batches([16] * 12, own={"per_source": 3}, **alone)
+    for index in range(6):
+        _, rows = data.rows(index)
+        assert sorted(row // 3 for row in rows) == [0, 1, 2, 3]
+
+
 def test_too_few_clips_are_one_line():
     with pytest.raises(ShardError, match="1 clips of split 'train' have 32 frames or more"):
         batches([16] * 5 + [32], clips=(2, 2))

@@ -126,7 +126,9 @@ class ClipBatches:
         face_drop: chance that a clip is given as one without a face.
         references: with how many references each clip is told. Above 1 they are different frames
             of the clip's own source, none of them shown in the dance where enough are left, and
-            the clips of a batch are of different sources.
+            the clips of a batch are `apart`.
+        apart: whether the clips of a batch are of different videos and persons, as far as the set
+            knows them, so that they can be held apart (CoSeC's cross-source pairs).
         pose_maps: Champ's maps of the set, for networks that are told them.
     """
 
@@ -139,6 +141,7 @@ class ClipBatches:
     faces: PreparedFaces | None = None
     face_drop: float = 0.0
     references: int = 1
+    apart: bool = False
     pose_maps: UInt8[np.ndarray, "n g m H W 3"] | None = None
 
     def __post_init__(self):
@@ -151,12 +154,16 @@ class ClipBatches:
             num_clips=len(self.prepared) * max(self.references, 1),
         )
         expect_reference_counts(self.clips, self.references, frames=available + 1)
-        known = len(set(self.prepared.sources))
-        if self.references > 1 and max(self.clips) // self.references > known:
+        known = len(set(self.prepared.persons))
+        if self._is_apart and max(self.clips) // self.references > known:
             raise ValueError(
-                f"clips must be of different sources, and the set has {known}: got "
-                f"{max(self.clips)} clips with {self.references} references each"
+                f"clips must be of different persons, and the set has {known}: got "
+                f"{max(self.clips)} clips, each person with {self.references} references"
             )
+
+    @property
+    def _is_apart(self) -> bool:
+        return self.apart or self.references > 1
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """Latents, skeletons and what else a network is told; see `clips_at`.
@@ -178,12 +185,12 @@ class ClipBatches:
         )
 
     def _rows(self, rng: np.random.Generator, *, count: int) -> np.ndarray:
-        """Different clips, with several references also of different sources."""
-        if self.references == 1:
+        """Different clips, and of different persons where they are to be apart."""
+        if not self._is_apart:
             return rng.choice(len(self.prepared), size=count, replace=False)
         order = rng.permutation(len(self.prepared))
-        sources = [self.prepared.sources[row] for row in order]
-        _, first = np.unique(sources, return_index=True)
+        persons = [self.prepared.persons[row] for row in order]
+        _, first = np.unique(persons, return_index=True)
         return order[np.sort(first)[:count]]
 
     def clips_at(

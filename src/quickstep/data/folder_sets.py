@@ -13,7 +13,7 @@ import torch
 from jaxtyping import UInt8
 
 from quickstep.conditions.drawing import draw_skeletons
-from quickstep.data.clip import Clip, read_clip, read_clip_info
+from quickstep.data.clip import Clip, ClipInfo, read_clip, read_clip_info
 from quickstep.data.prepared import (
     PreparedSet,
     Report,
@@ -94,6 +94,7 @@ def prepare_folders(folder: Path, data: FolderData, *, report: Report | None = N
     settings = json.loads(json.dumps(asdict(data))) | {
         "rows": [[path.name, start] for path, start in rows]
     }
+    persons = [_person_of(path) for path, _ in rows]
     done = rows_done(folder, settings, stage="rendered")
     files = open_arrays(
         folder,
@@ -108,10 +109,16 @@ def prepare_folders(folder: Path, data: FolderData, *, report: Report | None = N
             continue
         for name, value in _row(read_clip(path), start, data).items():
             files[name][number] = value
-        note_rows(folder, settings, stage="rendered", done=number + 1)
+        note_rows(folder, settings, stage="rendered", done=number + 1, persons=persons)
         if report:
             report(number + 1, len(rows), "cutting clips")
     return PreparedSet(folder)
+
+
+def _person_of(folder: Path) -> str:
+    """Who a clip shows: whom its folder names, or else the folder itself."""
+    identity = read_clip_info(folder).identity
+    return folder.name if identity == ClipInfo.identity else identity
 
 
 def _row(clip: Clip, start: int, data: FolderData) -> dict[str, np.ndarray]:

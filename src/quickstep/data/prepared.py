@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,10 +125,12 @@ class PreparedSet:
         return self._array(f"images-{self.encoders}")
 
     @cached_property
-    def sources(self) -> list[str]:
-        """What each row was cut from: rows of one long video have one source."""
+    def persons(self) -> list[str]:
+        """Who each row shows: one name for rows of one person, as far as clips tell, or video."""
         path = self.folder / "set.json"
         noted = json.loads(path.read_text()) if path.is_file() else {}
+        if "persons" in noted:
+            return noted["persons"]
         cut = noted.get("settings", {}).get("rows")
         if cut is None:
             return [str(row) for row in range(len(self))]
@@ -364,12 +367,16 @@ def rows_done(folder: Path, settings: dict | None, *, stage: str) -> int:
     return noted.get("done", {}).get(stage, 0)
 
 
-def note_rows(folder: Path, settings: dict, *, stage: str, done: int) -> None:
-    """Notes how many rows a stage has done, whole or not at all."""
+def note_rows(
+    folder: Path, settings: dict, *, stage: str, done: int, persons: list[str] | None = None
+) -> None:
+    """Notes how many rows a stage has done, whole or not at all, and who they show if known."""
     path = folder / "set.json"
-    noted = json.loads(path.read_text()) if path.is_file() else {"done": {}}
+    noted: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"done": {}}
     if stage == "rendered":
         noted["settings"] = settings
+    if persons is not None:
+        noted["persons"] = persons
     noted["done"][stage] = done
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(noted, indent=1))

@@ -34,8 +34,9 @@ class ShardBatches:
         any_reference: chance that the reference is a frame of the dance drawn at random instead
             of the prepared one.
         face_drop: chance that a clip is given as one without a face.
-        references: see `quickstep.data.batches.ClipBatches`; above 1 an epoch has one clip of
-            each source.
+        references: see `quickstep.data.batches.ClipBatches`.
+        apart: whether the clips of a batch are of different sources, as they are with several
+            references; an epoch has one clip of each source then.
 
     Raises:
         ShardError: too few clips are as long as a length.
@@ -49,16 +50,21 @@ class ShardBatches:
     any_reference: float = 0.5
     face_drop: float = 0.0
     references: int = 1
+    apart: bool = False
+
+    @property
+    def _is_apart(self) -> bool:
+        return self.apart or self.references > 1
 
     def __post_init__(self) -> None:
         expect_mix(lengths=self.lengths, clips=self.clips, shares=self.shares)
         for kind, length in enumerate(self.lengths):
             expect_reference_counts(self.clips, self.references, frames=length + 1)
             pool = self._pool(length)
-            found = len(pool if self.references == 1 else np.unique(self.shards.source_of[pool]))
+            found = self._size(pool)
             wanted = self.clips[kind] // self.references
             if found < wanted:
-                what = "clips" if self.references == 1 else "sources of clips"
+                what = "sources of clips" if self._is_apart else "clips"
                 raise ShardError(
                     f"{self.shards.folder}: {found} {what} of split {self.shards.split!r} have "
                     f"{length} frames or more, but a batch takes {wanted}"
@@ -87,10 +93,14 @@ class ShardBatches:
         turn = per_block * block + int((kinds[:within] == kind).sum())
         count = self.clips[kind] // self.references
         pool = self._pool(self.lengths[kind])
-        size = len(pool if self.references == 1 else np.unique(self.shards.source_of[pool]))
+        size = self._size(pool)
         epoch, place = divmod(turn, size // count)
         order = self._order(pool, np.random.default_rng((self.seed, kind, epoch)))
         return kind, order[place * count : (place + 1) * count]
+
+    def _size(self, pool: Int[np.ndarray, " n"]) -> int:
+        """Clips of an epoch."""
+        return len(np.unique(self.shards.source_of[pool]) if self._is_apart else pool)
 
     def _pool(self, length: int) -> Int[np.ndarray, " n"]:
         """Clips that are long enough."""
@@ -101,7 +111,7 @@ class ShardBatches:
     ) -> Int[np.ndarray, " m"]:
         """An epoch's order: clips of a few shards at a time are mixed."""
         order = _shuffled(pool, self.shards.shard_of[pool], rng=rng)
-        if self.references == 1:
+        if not self._is_apart:
             return order
         _, first = np.unique(self.shards.source_of[order], return_index=True)
         return order[np.sort(first)]

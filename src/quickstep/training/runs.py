@@ -350,6 +350,7 @@ class _Run:
             **to_dict(recipe.clips),
             "seed": recipe.train.seed,
             "face_drop": face.drop if face else 0.0,
+            "apart": isinstance(recipe, StudentRecipe) and recipe.method.cosec.cons_weight > 0,
         }
         if isinstance(clips, ShardClips):
             return ShardBatches(clips, **options)
