@@ -12,8 +12,8 @@ from quickstep.animation.telling import encode_picture
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.video import write_video
 from quickstep.networks.clip import image_embedding
+from quickstep.networks.extension import extended
 from quickstep.networks.unianimate import UniAnimateConditions
-from quickstep.networks.unianimate.extension import extended
 
 
 @pytest.fixture(scope="module")

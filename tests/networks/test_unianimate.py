@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from quickstep.networks.extension import added_parts, extended
 from quickstep.networks.unianimate import (
     UniAnimateConditions,
     UniAnimateFeatures,
@@ -11,7 +12,6 @@ from quickstep.networks.unianimate import (
     apply_head,
 )
 from quickstep.networks.unianimate.attention import GatedProjection, attention
-from quickstep.networks.unianimate.extension import added_parts, extended
 
 SMALL = dict(
     in_channels=4,

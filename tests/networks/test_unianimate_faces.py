@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from quickstep.networks.attention import answer_of, attention, query_of
+from quickstep.networks.face_tokens import JoinedFaces, patches
 from quickstep.networks.unianimate import (
     UniAnimateConditions,
     UniAnimateFeatures,
     UniAnimateUNet,
 )
-from quickstep.networks.unianimate.attention import Attention, attention
-from quickstep.networks.unianimate.faces import JoinedFaces, patches
+from quickstep.networks.unianimate.attention import Attention
 
 SHAPE: dict[str, Any] = dict(
     in_channels=4,
@@ -223,7 +224,7 @@ def test_a_bias_acts_alike_in_both_kinds_of_attention(dtype):
     torch.testing.assert_close(again, expected, atol=tolerance, rtol=tolerance)
     attend = Attention(8, heads=2, head_dim=4)
     x = torch.randn(1, 3, 8)
-    assert torch.equal(attend(x), attend.answer(attend.query(x), x))
+    assert torch.equal(attend(x), answer_of(attend, query_of(attend, x), x))
 
 
 def test_what_does_not_fit_is_refused():

@@ -3,13 +3,22 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from toy_recipes import MIX, changes
+from toy_recipes import ADAPTER, changes
 
+from quickstep.animation.animator import Animator
+from quickstep.apps.cli import main
 from quickstep.config import with_changes
-from quickstep.networks.champ import ChampNetwork, DenoisingUNet
-from quickstep.networks.folder import load_model
+from quickstep.data.dancer_folders import write_dancer_clips
+from quickstep.networks.adapters import Adapted
+from quickstep.networks.champ import ChampConditions, ChampNetwork, DenoisingUNet
+from quickstep.networks.faces import FaceInput
+from quickstep.networks.families import network_parts
+from quickstep.networks.folder import ModelError, load_model, save_model
+from quickstep.teachers.generation import draw_latents
+from quickstep.teachers.protocol import Denoiser
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
 from quickstep.training.recipe_kinds import ChampRecipe, ClipMix
 from quickstep.training.recipes import find_recipe
@@ -63,8 +72,6 @@ def test_a_students_denoiser_is_its_own_and_all_else_its_teachers(runs):
 def test_a_step_runs_the_reference_network_once(runs, method):
     name = f"{method}_lab"
     toy = {**changes(method), "teacher": "champ_lab"}
-    if method == "dancelcm":
-        toy["face"] = "none"
     recipe: Any = with_changes(find_recipe(name), toy)
     teacher = load_model(runs / "champ_lab")
     student = student_network(recipe, teacher)
@@ -116,14 +123,113 @@ def test_a_missing_first_stage_is_named(runs, tmp_path):
         )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"form": "adapter"}, "form must be full with a Champ teacher: got 'adapter'"),
-        ({"method.tell_edge": "true"}, "method.tell_edge must be False with a Champ teacher"),
-    ],
-)
-def test_what_champ_students_lack_is_refused(runs, change, message):
-    overrides = {**changes("videolcm"), **MIX, "teacher": "champ_lab", **change}
-    with pytest.raises(ValueError, match=message):
-        run_recipe("videolcm_lab", overrides=overrides, run_folder=runs / "refused")
+@pytest.fixture(scope="module")
+def faced(runs):
+    """A student that is told faces, two steps."""
+    name = "dancelcm-champ_lab"
+    run_recipe(name, overrides=changes("dancelcm"), run_folder=runs / name)
+    return runs / name
+
+
+def test_a_student_is_told_faces_and_its_teacher_is_not(runs, faced, tmp_path):
+    """DanceLCM whole on Champ: segments, motion, head and faces, from training to a dance."""
+    teacher, student = load_model(runs / "champ_lab"), load_model(faced)
+    assert (teacher.settings.face, student.settings.face) == (None, FaceInput("vae", 64))
+    assert (student.settings.family, student.settings.segments) == ("champ", 2)
+    state = student.network.state_dict()
+    added = set(state) - set(teacher.network.state_dict())
+    assert added and all("face" in key for key in added)
+    assert all(state[key].any() for key in added if key.endswith("faces.to_out.weight"))
+    assert (faced / "previews" / "000002.png").is_file()
+    write_dancer_clips(tmp_path, num_clips=1, num_frames=3, size=32, seed=9)
+    (clip,) = (path.parent for path in tmp_path.glob("*/clip.json"))
+    animator = Animator.from_pretrained(faced)
+    for key, weight in animator.model.network.named_parameters():
+        if key.endswith("faces.to_out.weight"):  # two steps change no rounded pixel
+            torch.nn.init.normal_(weight)
+    picture = clip / "reference.png"
+    seeds = [torch.Generator().manual_seed(0) for _ in range(2)]
+    seen = animator(picture, clip, num_inference_steps=2, generator=seeds[0])
+    unseen = animator(picture, clip, num_inference_steps=2, generator=seeds[1], face=None)
+    assert (seen.face_found, unseen.face_found) == (True, False)
+    assert seen.frames.shape == (3, 32, 32, 3)
+    assert not np.array_equal(seen.frames, unseen.frames)
+
+
+@pytest.fixture(scope="module")
+def accelerator(runs):
+    """An adapter with faces that is told its edge, two steps."""
+    name = "dancelcm-adapter-champ_lab"
+    told = {"method.edge": "lower", "method.tell_edge": "true"}
+    overrides = changes("dancelcm") | ADAPTER | told | {"gradient_checkpointing": "true"}
+    run_recipe(name, overrides=overrides, run_folder=runs / name)
+    return runs / name
+
+
+def drawn(model):
+    """One step of a student, which it is told to go all the way."""
+    generator = torch.Generator().manual_seed(3)
+    denoiser = Denoiser(model.network, model.schedule, model.settings.parametrisation)
+    features = denoiser.encode(
+        ChampConditions(
+            image=torch.randn(1, 1, 16, generator=generator),
+            reference=torch.randn(1, 4, 8, 8, generator=generator),
+            pose_maps=torch.rand(1, 2, 4, 3, 32, 32, generator=generator),
+            face=torch.randn(1, 4, 16, 16, generator=generator),
+        )
+    )
+    return draw_latents(
+        denoiser,
+        features,
+        settings=model.settings,
+        shape=(1, 2, 4, 8, 8),
+        num_steps=1,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def test_an_accelerator_is_put_on_its_champ(runs, accelerator):
+    files = {path.name for path in (accelerator / "model").rglob("*") if path.is_file()}
+    assert {"pytorch_lora_weights.safetensors", "quickstep_extras.safetensors"} <= files
+    assert not any(name.startswith("diffusion_pytorch_model") for name in files)
+    apart, fused = load_model(accelerator, fuse=False), load_model(accelerator)
+    teacher = load_model(runs / "champ_lab")
+    assert isinstance(apart.network, ChampNetwork) and isinstance(fused.network, ChampNetwork)
+    assert isinstance(apart.network.denoiser, Adapted)
+    assert isinstance(fused.network.denoiser, DenoisingUNet)
+    assert fused.settings.told_edge and fused.settings.face is not None
+    torch.testing.assert_close(drawn(fused), drawn(apart), atol=1e-5, rtol=1e-5)
+    base = apart.network.denoiser.base.state_dict()
+    for key, value in teacher.network.denoiser.state_dict().items():
+        assert torch.equal(base[key], value)
+    place = latest_checkpoint(accelerator)
+    assert place is not None
+    own = ("network.adapter.", "network.extras.", "auxiliary.")
+    assert all(name.startswith(own) for name in read_checkpoint(place).weights)
+
+
+def test_an_accelerator_is_handed_on_small_or_fused(runs, accelerator, tmp_path):
+    small, whole, fused = tmp_path / "small", tmp_path / "whole", load_model(accelerator)
+    teacher = str(runs / "champ_lab" / "model")
+    assert main(["export", str(accelerator), str(small), "--no-half", "--teacher", teacher]) == 0
+    options = ["--fuse", "--no-half", "--encoders-of", teacher, "--reference-of", teacher]
+    assert main(["export", str(accelerator), str(whole), *options]) == 0
+    assert not (whole / "reference_unet").exists()
+    for folder in (small, whole):
+        torch.testing.assert_close(drawn(load_model(folder)), drawn(fused), atol=1e-6, rtol=1e-5)
+    other = load_model(runs / "champ_lab")
+    with torch.no_grad():
+        other.network.reference_unet.conv_in.bias.add_(1.0)
+    parts = {**network_parts(other.network), "vae": other.vae, "image_encoder": other.image_encoder}
+    save_model(tmp_path / "other", parts=parts, settings=other.settings, card="")
+    with pytest.raises(ModelError, match="was made for a teacher with the weights"):
+        load_model(small, teacher=tmp_path / "other")
+
+
+def test_a_told_student_goes_on_from_one_that_is_not(runs, faced):
+    name = "dancelcm-told-champ_lab"
+    overrides = changes("dancelcm") | {"train.num_steps": "1", "train.preview_every": "0"}
+    run_recipe(name, overrides=overrides, init=faced, run_folder=runs / name)
+    model = load_model(runs / name)
+    assert model.settings.told_edge and model.network.denoiser.edge_embed[-1].weight.any()
+    assert drawn(model).isfinite().all()

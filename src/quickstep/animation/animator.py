@@ -242,8 +242,8 @@ class Animator(MemoryLevers):
         if isinstance(dance, MapDriving):
             if reference_pose != "first":
                 raise ValueError("reference_pose has no effect: this model is told pose maps")
-            names = self._map_names
-            return set_map_scene(image, dance, names=names, settings=self.settings)
+            made = set_map_scene(image, dance, names=self._map_names, settings=self.settings)
+            return replace(made, face=self.faces.crop(image, face=face))
         if reference_pose == "first" and isinstance(image, str | Path):
             reference_pose = pose_of_reference(Path(image), dance.search) or reference_pose
             align = align and Path(image).parent.resolve() != dance.folder

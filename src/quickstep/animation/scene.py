@@ -79,14 +79,15 @@ class MapScene:
         pose_maps: the maps in the order that the model wants.
         shown: which of them stands for the dance where people look at it.
         fps: frames per second of the dance.
-        face: always None: no model of the family is told faces.
+        face: the picture's face, cropped before the picture was fitted; None when there is none
+            or the model is not told it.
     """
 
     reference: UInt8[np.ndarray, "H W 3"]
     pose_maps: UInt8[np.ndarray, "f m H W 3"]
     shown: int
     fps: float
-    face: None = None
+    face: UInt8[np.ndarray, "S S 3"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -53,6 +53,13 @@ def encode_picture(
     noise = generator if plan.upstream_noise else None
     latents = encode_video(model.vae, picture[:, None], generator=noise)[:, 0]
     told = {"image": image_embedding(model.image_encoder, picture)}
+    if model.settings.face is not None and scene.face is not None:
+        told["face"] = face_features(
+            pictures_to_video(torch.from_numpy(scene.face)[None]).to(device),
+            feature=model.settings.face.feature,
+            vae=model.vae,
+            image_encoder=model.image_encoder,
+        )
     if isinstance(scene, MapScene):
         bank = model.network.reference_unet(latents, told["image"])
         return Picture(latents, {**told, "reference": latents}, bank)
@@ -63,13 +70,6 @@ def encode_picture(
     skeleton = scene.reference_skeleton()
     if skeleton is not None:
         told["reference_pose"] = pose_pictures(torch.from_numpy(skeleton)[None])
-    if model.settings.face is not None and scene.face is not None:
-        told["face"] = face_features(
-            pictures_to_video(torch.from_numpy(scene.face)[None]).to(device),
-            feature=model.settings.face.feature,
-            vae=model.vae,
-            image_encoder=model.image_encoder,
-        )
     return Picture(latents=latents, told=told)
 
 

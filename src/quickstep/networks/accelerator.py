@@ -16,8 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from quickstep.networks.adapters import Adapted
-from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.networks.unianimate.extension import added_parts, extended
+from quickstep.networks.extension import added_parts, extended
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 EXTRAS_FILE = "quickstep_extras.safetensors"
@@ -47,8 +46,8 @@ def write_accelerator(folder: Path, student: Adapted, *, half: bool = False) -> 
     student.base.save_config(folder / "unet")
 
 
-def read_accelerator(folder: Path, teacher: UniAnimateUNet) -> Adapted:
-    """Puts the accelerator of a folder on a teacher's network, which it shares.
+def read_accelerator(folder: Path, teacher: nn.Module) -> Adapted:
+    """Puts the accelerator of a folder on a teacher's denoising network, which it shares.
 
     Raises:
         OSError: a file is missing.
@@ -85,7 +84,7 @@ def network_digest(network: nn.Module) -> str:
     return total.hexdigest()[:12]
 
 
-def _added_settings(path: Path, teacher: UniAnimateUNet) -> dict[str, Any]:
+def _added_settings(path: Path, teacher: nn.Module) -> dict[str, Any]:
     """Settings of the student's network that its teacher's has other values for."""
     config: Any = teacher.config
     wanted = json.loads(path.read_text())

@@ -21,12 +21,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 
-from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.networks.unianimate.attention import HalvesLinear, PointwiseConv1d
 from quickstep.networks.unianimate.blocks import FrameConv
-
-BLOCKS = ("input_blocks", "middle_block", "output_blocks")
-"""The U-Net without its first layer, its output layers and the encoders of its conditions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,20 +33,18 @@ class AdapterConfig:
         rank: inner width of each layer's two matrices.
         alpha: their product counts ``alpha / rank``.
         targets: modules whose linear layers and convolutions get them, each a whole name or dotted
-            piece of names: ``output_blocks``, ``attn1``, ``ff.net.2``.
+            piece of names: ``output_blocks``, ``attn1``, ``ff.net.2``. Empty for all blocks.
     """
 
     rank: int = 64
     alpha: float = 64.0
-    targets: tuple[str, ...] = BLOCKS
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuses what adds nothing."""
         for name in ("rank", "alpha"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"adapter.{name} must be positive: got {getattr(self, name)}")
-        if not self.targets:
-            raise ValueError("adapter.targets must name at least one module: got none")
 
     @property
     def scale(self) -> float:
@@ -102,7 +96,7 @@ class Adapted(nn.Module):
     The base runs in evaluation mode whatever the mode of this, so that nothing is dropped out.
 
     Args:
-        base: the frozen network. Call it itself for the teacher.
+        base: the frozen denoising network of either family. Call it itself for the teacher.
         ranks: the layers that get a `LowRank`, and its rank.
         scale: factor of all of them.
         new: parameters of the base that its teacher never used; this learns its own of them.
@@ -113,7 +107,7 @@ class Adapted(nn.Module):
 
     def __init__(
         self,
-        base: UniAnimateUNet,
+        base: Any,
         ranks: Mapping[str, int],
         *,
         scale: float = 1.0,
@@ -132,7 +126,7 @@ class Adapted(nn.Module):
         self.adapter.to(next(base.parameters()).device)
 
     @property
-    def base(self) -> UniAnimateUNet:
+    def base(self) -> Any:
         """The shared network: outside of this one's calls, the teacher."""
         return self._shared.network
 
@@ -161,32 +155,32 @@ class Adapted(nn.Module):
         return self._shared.seen_by(self)
 
     def encode(self, conditions: Any, **shape: Any) -> Any:
-        """The features of `conditions`; see `UniAnimateUNet.encode`."""
+        """The features of `conditions`; see the base's."""
         with self.in_force():
             return self.base.encode(conditions, **shape)
 
     def tell_edge(self, features: Any, edge: Int[Tensor, " b"]) -> Any:
-        """See `UniAnimateUNet.tell_edge`."""
+        """See the base's."""
         return self.base.tell_edge(features, edge)
 
     def trunk(
         self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
     ) -> Float[Tensor, "b f d h w"]:
-        """See `UniAnimateUNet.trunk`."""
+        """See the base's."""
         with self.in_force():
             return self.base.trunk(noisy, t, features)
 
     def forward(
         self, noisy: Float[Tensor, "b f c h w"], t: Int[Tensor, " b"], features: Any
     ) -> Float[Tensor, "b f c h w"]:
-        """See `UniAnimateUNet.forward`."""
+        """See the base's."""
         with self.in_force():
             return self.base(noisy, t, features)
 
     def enable_gradient_checkpointing(self) -> None:
         """Computes activations again in the backward pass, with this adapter in force there too."""
 
-        def run(stage: nn.Module, *arguments: Any) -> Any:
+        def run(stage: Callable[..., Any], *arguments: Any) -> Any:
             return checkpoint(
                 stage,
                 *arguments,
@@ -197,7 +191,7 @@ class Adapted(nn.Module):
         self.base.enable_gradient_checkpointing(run)
 
     @torch.no_grad()
-    def fuse(self) -> UniAnimateUNet:
+    def fuse(self) -> Any:
         """Merges adapter and new parts into the base, for good, and returns the base."""
         for name, low_rank in self.low_ranks().items():
             weight = self.base.get_parameter(f"{name}.weight")
@@ -213,9 +207,7 @@ class Adapted(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def with_adapter(
-    base: UniAnimateUNet, config: AdapterConfig, *, new: Iterable[str] = ()
-) -> Adapted:
+def with_adapter(base: Any, config: AdapterConfig, *, new: Iterable[str] = ()) -> Adapted:
     """A network that answers as `base` until it is trained.
 
     Args:
@@ -227,16 +219,19 @@ def with_adapter(
         ValueError: a target names no layer that can have an adapter.
     """
     ranks: dict[str, int] = {}
-    for target in config.targets:
+    new, usual = list(new), base.BLOCKS
+    for target in config.targets or usual:
         found = [
             name
             for name, layer in base.named_modules()
-            if f".{target}." in f".{name}." and _halves(layer, 1) is not None
+            if f".{target}." in f".{name}."
+            and _halves(layer, 1) is not None
+            and f"{name}.weight" not in new
         ]
         if not found:
             raise ValueError(
                 f"adapter.targets must name modules with linear layers or convolutions: got "
-                f"{target!r}; {', '.join(BLOCKS)} are the usual ones"
+                f"{target!r}; {', '.join(usual)} are the usual ones"
             )
         ranks |= dict.fromkeys(found, config.rank)
     ordered = {name: ranks[name] for name, _ in base.named_modules() if name in ranks}
@@ -246,7 +241,7 @@ def with_adapter(
 class _Shared:
     """The base network, and which adapted network it answers as at the moment."""
 
-    def __init__(self, network: UniAnimateUNet) -> None:
+    def __init__(self, network: Any) -> None:
         self.network = network
         self.seen: Adapted | None = None
         self.hooks: list[RemovableHandle] = []

@@ -1,5 +1,7 @@
 """Attention as all families of networks compute it."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -40,3 +42,26 @@ def split_heads(x: Float[Tensor, "*s n e"], heads: int) -> Float[Tensor, "*s g n
 def merge_heads(x: Float[Tensor, "*s g n d"]) -> Float[Tensor, "*s n e"]:
     """The inverse of `split_heads`."""
     return x.transpose(-3, -2).flatten(-2)
+
+
+def query_of(layer: Any, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b g n k"]:
+    """What each of `n` asks, by heads.
+
+    Args:
+        layer: an attention layer of any family, with ``to_q``, ``to_k``, ``to_v``, ``to_out`` and
+            ``heads``.
+        x: the tokens that ask.
+    """
+    return split_heads(layer.to_q(x), layer.heads)
+
+
+def answer_of(
+    layer: Any,
+    query: Float[Tensor, "b g n k"],
+    context: Float[Tensor, "b m e"],
+    *,
+    bias: Float[Tensor, "*_"] | None = None,
+) -> Float[Tensor, "b n d"]:
+    """What `context` answers through a layer (see `query_of`); `bias` is added to the logits."""
+    key, value = (split_heads(part(context), layer.heads) for part in (layer.to_k, layer.to_v))
+    return layer.to_out[0](merge_heads(attention(query, key, value, bias=bias)))

@@ -28,7 +28,6 @@ from quickstep.networks.cards import with_head, without_head
 from quickstep.networks.families import NETWORKS, network_parts, whole_network
 from quickstep.networks.hub import HubError, fetch, is_hub_id
 from quickstep.networks.settings import ScheduleSettings, Settings
-from quickstep.networks.unianimate import UniAnimateUNet
 
 __all__ = [
     "Model",
@@ -324,18 +323,19 @@ def _base_of(folder: Path, settings: Settings, *, teacher: str | Path | None) ->
         raise ModelError(f"{folder} is an accelerator and needs its teacher: {error}") from error
 
 
-def _accelerated(network: UniAnimateUNet, folder: Path, settings: Settings, *, fuse: bool) -> Any:
+def _accelerated(network: nn.Module, folder: Path, settings: Settings, *, fuse: bool) -> Any:
     found = network_digest(network)
     if found != settings.teacher_digest:
         raise ModelError(
             f"{folder} was made for a teacher with the weights {settings.teacher_digest}, "
             f"{settings.teacher}: got one with {found}"
         )
+    parts = network_parts(network)
     try:
-        student = read_accelerator(folder, network)
+        student = read_accelerator(folder, parts["unet"])
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} cannot be loaded: {error}") from error
-    return student.fuse() if fuse else student
+    return whole_network({**parts, "unet": student.fuse() if fuse else student})
 
 
 def _load_network(base: Path, settings: Settings, dtype: torch.dtype) -> Any:

@@ -15,7 +15,8 @@ def champ_conditions(batch: Mapping[str, Tensor], *, is_still: bool = False) -> 
 
     Args:
         batch: ``reference`` latents (b c h w), ``pose_maps`` (b f m H W 3, uint8) and the
-            reference's image embedding ``image`` (b 1 d).
+            reference's image embedding ``image`` (b 1 d). Of clips with faces ``face`` and
+            ``face_found``, which a teacher does not look at.
         is_still: see `quickstep.networks.champ.ChampConditions`.
     """
     return ChampConditions(
@@ -23,6 +24,8 @@ def champ_conditions(batch: Mapping[str, Tensor], *, is_still: bool = False) -> 
         reference=batch["reference"],
         pose_maps=pose_pictures(batch["pose_maps"]),
         is_still=is_still,
+        face=batch.get("face"),
+        face_found=batch.get("face_found"),
     )
 
 
@@ -31,7 +34,7 @@ class SharedEncoding:
 
     Teacher, target and student differ in their denoisers alone. The teacher's reference network
     and map encoders are frozen, and what they make of a batch is right for all of them; only the
-    keys and values that a denoiser makes of it are its own.
+    keys and values that a denoiser makes of it are its own, and the tokens of faces.
 
     Args:
         network: the teacher's whole network.

@@ -181,12 +181,12 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
         **_champ(name, sizes),
         **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
         **_phased(name, sizes),
+        **_phased(name, sizes, family="champ"),
         recipe_name("dancelcm", name, family="champ"): _student(
             "dancelcm", name, sizes, family="champ"
         ),
-        **_phased(name, sizes, family="champ"),
-        f"dancelcm-adapter_{name}": _adapter(name, sizes),
-        f"dancelcm-told_{name}": _told(name, sizes),
+        **_variants(name, sizes),
+        **_variants(name, sizes, family="champ"),
     }
 
 
@@ -235,7 +235,7 @@ def _student(
     preset, rate = PRESETS[method](guidance=_GUIDANCE), 2e-4
     if method == "dancelcm":
         preset, rate = replace(preset, config=replace(preset.config, **_SHORT_DANCELCM)), 5e-5
-    face = sizes.face if method == "dancelcm" and family == "unianimate" else None
+    face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
     return _distillation(preset, sizes, teacher=teacher, clips=sizes.clips, rate=rate, face=face)
 
@@ -247,7 +247,7 @@ def _phased(
     found: dict[str, DistillationRecipe] = {}
     for method, phases_of in PHASED.items():
         phases = phases_of(guidance=_GUIDANCE)
-        face = sizes.face if method == "quickstep-best" and family == "unianimate" else None
+        face = sizes.face if method == "quickstep-best" else None
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
         for key, start, phase, mix in zip(names, starts, phases, mixes, strict=True):
@@ -299,20 +299,31 @@ def _distillation(
     return StudentRecipe(method=config, **common, **more)
 
 
-def _adapter(name: str, sizes: _Sizes) -> StudentRecipe:
+def _variants(
+    name: str, sizes: _Sizes, *, family: Family = "unianimate"
+) -> dict[str, DistillationRecipe]:
+    """DanceLCM's student in other forms."""
+    forms = {"dancelcm-adapter": _adapter, "dancelcm-told": _told}
+    return {
+        recipe_name(what, name, family=family): make(name, sizes, family)
+        for what, make in forms.items()
+    }
+
+
+def _adapter(name: str, sizes: _Sizes, family: Family) -> StudentRecipe:
     """DanceLCM as an accelerator: the same method, the same steps, low-rank weights.
 
     Rank 64 is the literature's for networks five times as wide (LCM-LoRA, Luo et al. 2023).
     """
-    full = _student("dancelcm", name, sizes)
+    full = _student("dancelcm", name, sizes, family=family)
     assert isinstance(full, StudentRecipe)
     adapter = AdapterConfig(rank=16, alpha=16.0)
     return replace(full, form="adapter", adapter=adapter)
 
 
-def _told(name: str, sizes: _Sizes) -> StudentRecipe:
+def _told(name: str, sizes: _Sizes, family: Family) -> StudentRecipe:
     """DanceLCM's student told its edge, now and then a lower one: one step is exact, too."""
-    full = _student("dancelcm", name, sizes)
+    full = _student("dancelcm", name, sizes, family=family)
     assert isinstance(full, StudentRecipe)
     return replace(full, method=replace(full.method, edge="lower", tell_edge=True))
 

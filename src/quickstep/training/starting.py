@@ -7,10 +7,10 @@ from torch import nn
 
 from quickstep.networks.adapters import Adapted
 from quickstep.networks.champ import DenoisingUNet
+from quickstep.networks.extension import OPTIONAL, extended
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import load_model
 from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.networks.unianimate.extension import OPTIONAL, extended
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -36,7 +36,7 @@ def started_network(network: Network, *, part: str, init: str | Path) -> Network
         source = model.network if part == "unet" else getattr(model, part)
         if isinstance(network, DenoisingUNet):
             source = network_parts(source)["unet"]
-    if isinstance(network, UniAnimateUNet):
+    if isinstance(network, UniAnimateUNet | DenoisingUNet):
         config: Any = network.config
         source = extended(source, **{name: config[name] for name in OPTIONAL})  # type: ignore[arg-type]
     try:

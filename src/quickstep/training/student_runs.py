@@ -13,10 +13,11 @@ from quickstep.methods.perflow import PeRFlow
 from quickstep.networks.accelerator import network_digest
 from quickstep.networks.adapters import Adapted, AdapterConfig, with_adapter
 from quickstep.networks.champ import ChampNetwork, DenoisingUNet
+from quickstep.networks.extension import added_parts, extended
+from quickstep.networks.families import network_parts
 from quickstep.networks.folder import Model, ModelError, Settings, built_in_models, load_model
 from quickstep.networks.heads import WithAuxiliaryHead
 from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.networks.unianimate.extension import added_parts, extended
 from quickstep.teachers.champ import SharedEncoding
 from quickstep.teachers.families import conditions_of
 from quickstep.teachers.protocol import Denoiser
@@ -59,42 +60,22 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> Student:
         ValueError: settings of an adapter for a full student, targets that are not there, an
             adapter on weights that shall be spread over ranks, or faces that do not fit.
     """
-    student = _champ_student(recipe, teacher.network) or _unianimate_student(recipe, teacher)
+    told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
+    parts = {"told_edge": told, **face_parts(recipe.face, teacher)}
+    own = network_parts(teacher.network)["unet"]
+    if recipe.form == "adapter":
+        if recipe.train.sharding != "none":
+            raise ValueError("train.sharding must be none with form='adapter': its base is shared")
+        base = extended(own, **parts)
+        student = with_adapter(base, recipe.adapter, new=added_parts(own, base))
+    elif recipe.adapter != AdapterConfig():
+        raise ValueError(f"adapter has no effect with form='full': got {recipe.adapter}")
+    else:
+        student = extended(copy.deepcopy(own).float(), **parts).requires_grad_(True)
     if isinstance(recipe, StudentRecipe) and recipe.learns == "temporal":
         _freeze_but_temporal(student)
     if recipe.gradient_checkpointing:
         student.enable_gradient_checkpointing()
-    return student
-
-
-def _champ_student(recipe: DistillationRecipe, network: nn.Module) -> DenoisingUNet | None:
-    """A copy of a Champ's denoiser; None for a teacher of another family."""
-    if not isinstance(network, ChampNetwork):
-        return None
-    told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
-    for name, value, allowed in (
-        ("form", recipe.form, "full"),
-        ("face", recipe.face, None),
-        ("method.tell_edge", told, False),
-    ):
-        if value != allowed:
-            raise ValueError(f"{name} must be {allowed} with a Champ teacher: got {value!r}")
-    return copy.deepcopy(network.denoiser).float().requires_grad_(True)
-
-
-def _unianimate_student(recipe: DistillationRecipe, teacher: Model) -> UniAnimateUNet | Adapted:
-    told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
-    parts = {"told_edge": told, **face_parts(recipe.face, teacher)}
-    if recipe.form == "adapter":
-        if recipe.train.sharding != "none":
-            raise ValueError("train.sharding must be none with form='adapter': its base is shared")
-        base = extended(teacher.network, **parts)
-        student = with_adapter(base, recipe.adapter, new=added_parts(teacher.network, base))
-    elif recipe.adapter != AdapterConfig():
-        raise ValueError(f"adapter has no effect with form='full': got {recipe.adapter}")
-    else:
-        student = extended(copy.deepcopy(teacher.network).float(), **parts)
-        student.requires_grad_(True)
     return student
 
 
@@ -177,6 +158,7 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
         teacher=_lasting_name(teacher.name),
         teacher_digest=network_digest(teacher.network),
         encoders_of="",
+        reference_of="",
     )
 
 

@@ -4,32 +4,87 @@ What they need comes with the call (``cross_attention_kwargs``); they keep nothi
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from quickstep.networks.attention import attention, merge_heads, split_heads
+from quickstep.networks.attention import (
+    answer_of,
+    attention,
+    merge_heads,
+    query_of,
+    split_heads,
+)
 from quickstep.networks.champ.bank import SeenReferences
+from quickstep.networks.face_tokens import DecoupledFaces, Faces, JoinedFaces
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a call tells the attention layers beside their input.
+
+    Attributes:
+        references: what frames attend to beside themselves; None when no clip has a reference.
+        faces: face tokens of the clips; None when no clip has a face.
+        remembered: where the reference network's tokens are put, by block.
+    """
+
+    references: SeenReferences | None = None
+    faces: Faces | None = None
+    remembered: dict[str, Tensor] | None = None
+
+
+_NOTHING = Told()
 
 
 class PlainAttention:
-    """Scaled dot products; a reference is not looked at. For attention to the image's token."""
+    """Scaled dot products. For attention to the image's token, and along the frames.
+
+    The frames of a clip share one sequence where they attend to something that is the clip's.
+    """
 
     def __call__(
         self,
         attn: Any,
         hidden_states: Float[Tensor, "b n d"],
-        encoder_hidden_states: Float[Tensor, "b m e"] | None = None,
+        encoder_hidden_states: Float[Tensor, "c m e"] | None = None,
         attention_mask: None = None,
-        references: SeenReferences | None = None,
-        remembered: dict[str, Tensor] | None = None,
+        told: Told = _NOTHING,
     ) -> Float[Tensor, "b n d"]:
-        """Attends to `encoder_hidden_states`, or to the tokens themselves."""
+        """Attends to `encoder_hidden_states`, a row for each clip, or to the tokens themselves."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
-        return attn.to_out[0](attended(query, key, value, heads=attn.heads))
+        tokens = _of_clips(hidden_states, len(context))
+        return answer_of(attn, query_of(attn, tokens), context).reshape(hidden_states.shape)
+
+
+class FaceAttention(nn.Module):
+    """Attention to the image's token, and to a clip's face where one is told.
+
+    Args:
+        faces: how the face is attended to.
+    """
+
+    def __init__(self, faces: DecoupledFaces | JoinedFaces) -> None:
+        super().__init__()
+        self.faces, self.plain = faces, PlainAttention()
+
+    def __call__(  # diffusers reads which arguments there are from here
+        self,
+        attn: Any,
+        hidden_states: Float[Tensor, "b n d"],
+        encoder_hidden_states: Float[Tensor, "c m e"] | None = None,
+        attention_mask: None = None,
+        told: Told = _NOTHING,
+    ) -> Float[Tensor, "b n d"]:
+        """Attends to `encoder_hidden_states` and to the faces, a row of both for each clip."""
+        if told.faces is None or encoder_hidden_states is None:
+            return self.plain(attn, hidden_states, encoder_hidden_states)
+        tokens = _of_clips(hidden_states, len(encoder_hidden_states))
+        found = self.faces(attn, tokens, encoder_hidden_states, told.faces)
+        return found.reshape(hidden_states.shape)
 
 
 class RememberingAttention(PlainAttention):
@@ -48,12 +103,11 @@ class RememberingAttention(PlainAttention):
         hidden_states: Float[Tensor, "b n d"],
         encoder_hidden_states: Float[Tensor, "b m e"] | None = None,
         attention_mask: None = None,
-        references: SeenReferences | None = None,
-        remembered: dict[str, Tensor] | None = None,
+        told: Told = _NOTHING,
     ) -> Float[Tensor, "b n d"]:
-        """Attends to the tokens themselves, which it puts into `remembered`."""
-        if remembered is not None:
-            remembered[self.name] = hidden_states
+        """Attends to the tokens themselves, which it puts into `told.remembered`."""
+        if told.remembered is not None:
+            told.remembered[self.name] = hidden_states
         return super().__call__(attn, hidden_states)
 
 
@@ -75,20 +129,20 @@ class ReferenceAttention(PlainAttention):
         hidden_states: Float[Tensor, "b n d"],
         encoder_hidden_states: Float[Tensor, "b m e"] | None = None,
         attention_mask: None = None,
-        references: SeenReferences | None = None,
-        remembered: dict[str, Tensor] | None = None,
+        told: Told = _NOTHING,
     ) -> Float[Tensor, "b n d"]:
         """Attends to the tokens themselves and to the reference of each frame's clip."""
+        references = told.references
         if references is None:
             return super().__call__(attn, hidden_states)
         own = [layer(hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v)]
-        told, alone = references.frames(told=True), references.frames(told=False)
+        seeing, alone = references.frames(told=True), references.frames(told=False)
         seen = references.bank.keys_and_values(self.name, attn)
         more = [references.for_frames(tokens) for tokens in seen]
         if not alone:
             return attn.to_out[0](_beside(own, more, heads=attn.heads))
-        order = torch.tensor(told + alone, device=hidden_states.device)
-        parts = [part[order].split([len(told), len(alone)]) for part in own]
+        order = torch.tensor(seeing + alone, device=hidden_states.device)
+        parts = [part[order].split([len(seeing), len(alone)]) for part in own]
         with_it = _beside([part[0] for part in parts], more, heads=attn.heads)
         without = attended(*(part[1] for part in parts), heads=attn.heads)
         return attn.to_out[0](torch.cat([with_it, without])[order.argsort()])
@@ -104,6 +158,11 @@ def attended(
     """What every query finds: multi-head scaled dot products."""
     parts = (split_heads(part, heads) for part in (query, key, value))
     return merge_heads(attention(*parts))
+
+
+def _of_clips(tokens: Float[Tensor, "b n d"], clips: int) -> Float[Tensor, "c m d"]:
+    """The tokens of all frames of a clip in a row."""
+    return tokens.unflatten(0, (clips, -1)).flatten(1, 2)
 
 
 def _beside(own: Sequence[Tensor], more: Sequence[Tensor], *, heads: int) -> Tensor:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from quickstep.networks.champ.bank import NONE, ReferenceBank, SeenReferences
+from quickstep.networks.face_tokens import Faces
 
 POSE_MAPS = ("depth", "normal", "semantic_map", "dwpose")
 """Champ's maps, in the order of its settings."""
@@ -25,6 +26,9 @@ class ChampConditions:
         bank: what the reference network made of the references before, so that it need not run.
         is_still: the frames are pictures that do not follow each other: motion modules are left
             out, as in Champ's first stage.
+        face: scaled latents (c h w) of the reference's face, or its image embeddings (n d),
+            whichever the denoiser was made for. One without face tokens does not look at it.
+        face_found: which clips have a face; None means that all have.
     """
 
     image: Float[Tensor, "b 1 d"]
@@ -32,6 +36,8 @@ class ChampConditions:
     pose_maps: Float[Tensor, "p f m 3 H W"] | None = None
     bank: ReferenceBank | None = None
     is_still: bool = False
+    face: Float[Tensor, "q ..."] | None = None
+    face_found: Bool[Tensor, " q"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,10 @@ class ChampFeatures:
         told: the row of each clip's reference in `bank`, -1 for none.
         reference: latents of the reference, for a network that is told them in every frame.
         is_still: see `ChampConditions`.
+        face: the faces as they were given; every denoiser makes its own tokens of them.
+        face_tokens: what a denoiser's `encode` made of them; None for one that is not told.
+        edge: the time to land on, for a denoiser that is told it (`DenoisingUNet.tell_edge`). No
+            condition of the clip, and never dropped.
     """
 
     tokens: Float[Tensor, "b 1 d"]
@@ -54,6 +64,9 @@ class ChampFeatures:
     told: tuple[int, ...]
     reference: Float[Tensor, "b e h w"] | None = None
     is_still: bool = False
+    face: Faces | None = None
+    face_tokens: Faces | None = None
+    edge: Int[Tensor, " b"] | None = None
 
     def seen(self, num_frames: int) -> SeenReferences | None:
         """The references as the frames of the clips see them; None when no clip has one."""
@@ -68,6 +81,8 @@ class ChampFeatures:
             tokens=torch.zeros_like(self.tokens),
             told=(NONE,) * len(self.tokens),
             reference=None if self.reference is None else torch.zeros_like(self.reference),
+            face=None,
+            face_tokens=None,
         )
 
     def drop(self, mask: Bool[Tensor, " b"]) -> "ChampFeatures":
@@ -80,6 +95,8 @@ class ChampFeatures:
             tokens=self.tokens.masked_fill(mask[:, None, None], 0),
             told=tuple(NONE if drop else row for drop, row in zip(gone, self.told, strict=True)),
             reference=reference,
+            face=None if self.face is None else self.face.drop(mask),
+            face_tokens=None if self.face_tokens is None else self.face_tokens.drop(mask),
         )
 
     def rows(self, index: Int[Tensor, " n"]) -> "ChampFeatures":
@@ -90,6 +107,9 @@ class ChampFeatures:
             pose=None if self.pose is None else self.pose[index],
             told=tuple(self.told[clip] for clip in index.tolist()),
             reference=None if self.reference is None else self.reference[index],
+            face=None if self.face is None else self.face.rows(index),
+            face_tokens=None if self.face_tokens is None else self.face_tokens.rows(index),
+            edge=None if self.edge is None else self.edge[index],
         )
 
     @staticmethod
@@ -107,6 +127,7 @@ class ChampFeatures:
             for item in features
             for row in item.told
         ]
+        counts = [len(item.tokens) for item in features]
         return ChampFeatures(
             tokens=torch.cat([item.tokens for item in features]),
             pose=_joined([item.pose for item in features], "pose maps"),
@@ -114,6 +135,9 @@ class ChampFeatures:
             told=tuple(rows),
             reference=_joined([item.reference for item in features], "reference latents"),
             is_still=features[0].is_still,
+            face=Faces.cat([item.face for item in features], counts=counts),
+            face_tokens=Faces.cat([item.face_tokens for item in features], counts=counts),
+            edge=_joined([item.edge for item in features], "edges"),
         )
 
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from quickstep.networks.champ.denoiser import DenoisingUNet
 from quickstep.networks.champ.features import POSE_MAPS
-from quickstep.networks.champ.network import ChampNetwork, DenoisingUNet, ReferenceUNet
+from quickstep.networks.champ.network import ChampNetwork
 from quickstep.networks.champ.pose_maps import PoseMapEncoders
+from quickstep.networks.champ.reference import ReferenceUNet
 
 
 @dataclass(frozen=True, kw_only=True)

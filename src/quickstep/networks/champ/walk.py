@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from quickstep.networks.champ.attention import PlainAttention, Told
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,31 @@ def transformer_names(unet: Any) -> list[str]:
         *(each for n, b in enumerate(unet.up_blocks) for each in _layers(b, f"up_blocks.{n}")),
     ]
     return [each.name for each in blocks if each.name]
+
+
+def set_attention(unet: Any, kind: type[Any]) -> None:
+    """Gives the spatial transformers' self-attention processors of `kind`, the rest plain ones."""
+    for name in transformer_names(unet):
+        for block in unet.get_submodule(name).transformer_blocks:
+            block.attn1.set_processor(kind(name))
+            block.attn2.set_processor(PlainAttention())
+
+
+def time_embedding(unet: Any, t: Int[Tensor, " b"]) -> Float[Tensor, "b d"]:
+    """The embedding of the times, as all residual blocks are given it."""
+    return unet.time_embedding(unet.time_proj(t).to(unet.conv_in.weight.dtype))
+
+
+def attend(
+    attention: Any, hidden: Float[Tensor, "g c h w"], tokens: Float[Tensor, "b n d"], told: Told
+) -> Float[Tensor, "g c h w"]:
+    """Runs a spatial transformer on all frames of `b` clips."""
+    return attention(
+        hidden,
+        encoder_hidden_states=tokens,
+        cross_attention_kwargs={"told": told},
+        return_dict=False,
+    )[0]
 
 
 def _layers(block: Any, name: str) -> Iterator[Layer]:

@@ -6,11 +6,12 @@ faster so than channels-last, and frames and channels swap at the price of a pla
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quickstep.networks.attention import attention, merge_heads, split_heads
+from quickstep.networks.attention import answer_of, attention, merge_heads, query_of, split_heads
+from quickstep.networks.face_tokens import Faces
 
 
 class Guide(NamedTuple):
@@ -20,10 +21,8 @@ class Guide(NamedTuple):
     """Of the timestep."""
     tokens: Float[Tensor, "b n t"]
     """Empty text and image."""
-    face: Float[Tensor, "b m t"] | None = None
-    """Of the reference's face; None when no clip of the batch has one."""
-    face_found: Bool[Tensor, " b"] | None = None
-    """Which clips have a face; the others must not be told of `face`."""
+    faces: Faces | None = None
+    """Tokens of the reference's face; None when no clip of the batch has one."""
 
 
 class FrameAttention(nn.Module):
@@ -60,22 +59,7 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m e"] | None = None
     ) -> Float[Tensor, "b n d"]:
         """Each of `n` looks at `context`, or at its own sequence."""
-        return self.answer(self.query(x), x if context is None else context)
-
-    def query(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b g n k"]:
-        """What each of `n` asks, by heads."""
-        return split_heads(self.to_q(x), self.heads)
-
-    def answer(
-        self,
-        query: Float[Tensor, "b g n k"],
-        context: Float[Tensor, "b m e"],
-        *,
-        bias: Float[Tensor, "*_"] | None = None,
-    ) -> Float[Tensor, "b n d"]:
-        """What `context` answers; `bias` is added to the logits."""
-        key, value = (split_heads(layer(context), self.heads) for layer in (self.to_k, self.to_v))
-        return self.to_out(merge_heads(attention(query, key, value, bias=bias)))
+        return answer_of(self, query_of(self, x), x if context is None else context)
 
 
 class HalvesLinear(nn.Linear):
@@ -141,7 +125,7 @@ class SpatialTransformer(nn.Module):
         heads: of both attentions.
         context_width: of the tokens.
         groups: of the group norm.
-        faces: how the face is attended to, see `quickstep.networks.unianimate.faces`.
+        faces: how the face is attended to, see `quickstep.networks.face_tokens`.
     """
 
     def __init__(
@@ -181,9 +165,9 @@ class SpatialTransformer(nn.Module):
         return x + hidden.transpose(2, 3).reshape(x.shape)
 
     def _told(self, block: TransformerBlock, hidden: Tensor, guide: Guide) -> Tensor:
-        if self.faces is None or guide.face is None:
+        if self.faces is None or guide.faces is None:
             return block.attn2(hidden, guide.tokens)
-        return self.faces(block.attn2, hidden, guide)
+        return self.faces(block.attn2, hidden, guide.tokens, guide.faces)
 
 
 class PointwiseConv1d(nn.Conv1d):

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quickstep.networks.face_tokens import Faces
 from quickstep.networks.unianimate.attention import FrameAttention
 
 
@@ -125,18 +126,11 @@ class UniAnimateFeatures:
 
 def _joined_faces(features: Sequence[UniAnimateFeatures]) -> dict[str, Tensor]:
     """The face tokens of several batches; of those without faces zeros, marked as not found."""
-    known = next((item.face for item in features if item.face is not None), None)
-    if known is None:
-        return {}
-    faces, found = [], []
-    for item in features:
-        none = known.new_zeros(len(item.tokens), *known.shape[1:])
-        face, is_face = item.face, item.face_found
-        if face is None or is_face is None:
-            face, is_face = none, none.new_zeros(len(none), dtype=torch.bool)
-        faces.append(face)
-        found.append(is_face)
-    return {"face": torch.cat(faces), "face_found": torch.cat(found)}
+    faces = Faces.cat(
+        [Faces.of(item.face, item.face_found) for item in features],
+        counts=[len(item.tokens) for item in features],
+    )
+    return {} if faces is None else {"face": faces.values, "face_found": faces.found}
 
 
 class PictureEncoder(nn.ModuleList):

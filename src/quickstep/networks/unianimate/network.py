@@ -11,6 +11,8 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from quickstep.networks.face_tokens import Faces, face_encoder, face_layer
+from quickstep.networks.times import EdgeEmbedding, time_embedding
 from quickstep.networks.unianimate.attention import (
     Guide,
     SpatialTransformer,
@@ -18,13 +20,11 @@ from quickstep.networks.unianimate.attention import (
 )
 from quickstep.networks.unianimate.blocks import (
     Downsample,
-    EdgeEmbedding,
     FrameConvStack,
     ResBlock,
     Stage,
     Stem,
     Upsample,
-    time_embedding,
 )
 from quickstep.networks.unianimate.conditions import (
     FrameMixer,
@@ -33,7 +33,6 @@ from quickstep.networks.unianimate.conditions import (
     UniAnimateConditions,
     UniAnimateFeatures,
 )
-from quickstep.networks.unianimate.faces import face_encoder, face_layer
 from quickstep.networks.unianimate.fit import batch_size, expect_fit, expect_widths, place_of
 
 
@@ -79,6 +78,9 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
             face settings that do not fit.
     """
 
+    BLOCKS = ("input_blocks", "middle_block", "output_blocks")
+    """The U-Net without its first and its output layers and the encoders of its conditions."""
+
     _supports_gradient_checkpointing = True
     _no_split_modules = ["ResBlock", "SpatialTransformer", "TemporalTransformer"]
 
@@ -119,7 +121,13 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         if told_edge:
             self.edge_embed = EdgeEmbedding(width, embedding)
         self._add_condition_encoders()
-        self.face_encoder = face_encoder(self._shape)
+        self.face_encoder = face_encoder(
+            self._shape,
+            channels=in_channels,
+            image_width=image_width or context_width,
+            width=context_width,
+            num_image_tokens=num_image_tokens,
+        )
         self._add_levels()
         head = nn.Conv2d(width, out_channels, 3, padding=1)
         nn.init.zeros_(head.weight)
@@ -171,7 +179,7 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
                 heads=heads,
                 context_width=config.context_width,
                 groups=groups,
-                faces=face_layer(config, out_channels),
+                faces=face_layer(config, out_channels, context_width=config.context_width),
             )
             temporal = TemporalTransformer(
                 out_channels, heads=heads, head_dim=config.head_dim, groups=groups
@@ -288,10 +296,9 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
     def _face(self, conditions: UniAnimateConditions) -> dict[str, Tensor]:
         if self.face_encoder is None or conditions.face is None:
             return {}
-        found, face = conditions.face_found, conditions.face
-        if found is None:
-            found = torch.ones(len(face), dtype=torch.bool, device=face.device)
-        return {"face": self.face_encoder(face), "face_found": found}
+        faces = Faces.of(conditions.face, conditions.face_found)
+        assert faces is not None
+        return {"face": self.face_encoder(faces.values), "face_found": faces.found}
 
     def _maps(self, name: str, pictures: Tensor, like: Tensor) -> Tensor:
         encoder, mixer = self.get_submodule(name), self.get_submodule(f"{name}_after")
@@ -348,7 +355,8 @@ class UniAnimateUNet(ModelMixin, ConfigMixin):
         embedding = self.time_embed(time_embedding(t, self._shape.width).to(x.dtype))
         if features.edge is not None:
             embedding = embedding + self.edge_embed(features.edge).to(embedding.dtype)
-        guide = Guide(embedding, features.tokens, features.face, features.face_found)
+        faces = Faces.of(features.face, features.face_found)
+        guide = Guide(embedding, features.tokens, faces)
         skips = []
         for stage in self.input_blocks:
             x = self._run(stage, x, guide=guide)

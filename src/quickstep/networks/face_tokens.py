@@ -6,19 +6,69 @@ from the picture's. Here a new layer changes nothing before it has learned (`Dec
 next to nothing (`JoinedFaces`).
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from quickstep.networks.attention import attention, merge_heads, split_heads
-from quickstep.networks.unianimate.attention import Attention, Guide
+from quickstep.networks.attention import answer_of, attention, merge_heads, query_of, split_heads
 
 FEATURES = ("vae", "clip")
 INJECTIONS = ("decoupled", "joined")
 START_BIAS = -8.0
 """Of the face tokens' logits: 256 of them beside 81 others then draw 0.1 % of the attention."""
+
+
+class Faces(NamedTuple):
+    """What is known of the faces of a batch of clips."""
+
+    values: Float[Tensor, "b ..."]
+    """Latents, image embeddings or tokens; what stands where no face was found is not looked at."""
+
+    found: Bool[Tensor, " b"]
+    """Which clips have a face."""
+
+    @staticmethod
+    def of(values: Tensor | None, found: Tensor | None) -> "Faces | None":
+        """The faces that were given, if any; where `found` is None all clips have one."""
+        if values is None:
+            return None
+        if found is None:
+            found = torch.ones(len(values), dtype=torch.bool, device=values.device)
+        return Faces(values, found)
+
+    def drop(self, mask: Bool[Tensor, " b"]) -> "Faces":
+        """Takes them away from the clips where `mask` is True."""
+        return Faces(self.values, self.found & ~mask)
+
+    def rows(self, index: Int[Tensor, " n"]) -> "Faces":
+        """Those of some clips, in the order of `index`."""
+        return Faces(self.values[index], self.found[index])
+
+    @staticmethod
+    def cat(parts: Sequence["Faces | None"], *, counts: Sequence[int]) -> "Faces | None":
+        """Those of several batches; a batch without has zeros, marked as not found.
+
+        Args:
+            parts: the batches'.
+            counts: clips of each batch.
+        """
+        known = next((part.values for part in parts if part is not None), None)
+        if known is None:
+            return None
+        whole = [
+            part
+            if part is not None
+            else Faces(
+                known.new_zeros(count, *known.shape[1:]),
+                torch.zeros(count, dtype=torch.bool, device=known.device),
+            )
+            for part, count in zip(parts, counts, strict=True)
+        ]
+        values, found = zip(*whole, strict=True)
+        return Faces(torch.cat(values), torch.cat(found))
 
 
 class FaceEncoder(nn.Module):
@@ -74,14 +124,18 @@ class DecoupledFaces(nn.Module):
         nn.init.zeros_(self.to_out.weight)
 
     def forward(
-        self, attend: Attention, x: Float[Tensor, "b n d"], guide: Guide
+        self,
+        attend: Any,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b m e"],
+        faces: Faces,
     ) -> Float[Tensor, "b n d"]:
         """What `attend` makes of the picture's tokens, and this layer of the face's."""
-        tokens, found = _faces_of(guide)
-        query = attend.query(x)
+        query = query_of(attend, x)
+        tokens = faces.values.to(context)
         key, value = (split_heads(layer(tokens), attend.heads) for layer in (self.to_k, self.to_v))
         seen = self.to_out(merge_heads(attention(query, key, value)))
-        return attend.answer(query, guide.tokens) + seen.masked_fill(~found[:, None, None], 0)
+        return answer_of(attend, query, context) + seen.masked_fill(~faces.found[:, None, None], 0)
 
 
 class JoinedFaces(nn.Module):
@@ -96,19 +150,32 @@ class JoinedFaces(nn.Module):
         self.bias = nn.Parameter(torch.full((1,), START_BIAS))
 
     def forward(
-        self, attend: Attention, x: Float[Tensor, "b n d"], guide: Guide
+        self,
+        attend: Any,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b m e"],
+        faces: Faces,
     ) -> Float[Tensor, "b n d"]:
         """What `attend` makes of both."""
-        tokens, found = _faces_of(guide)
-        batch, known = guide.tokens.shape[:2]
+        tokens, found = faces
+        batch, known = context.shape[:2]
         bias = self.bias.expand(batch, tokens.shape[1]).masked_fill(~found[:, None], -torch.inf)
         bias = torch.cat([bias.new_zeros(batch, known), bias], dim=1)
-        context = torch.cat([guide.tokens, tokens.to(guide.tokens)], dim=1)
-        return attend.answer(attend.query(x), context, bias=bias[:, None, None])
+        both = torch.cat([context, tokens.to(context)], dim=1)
+        return answer_of(attend, query_of(attend, x), both, bias=bias[:, None, None])
 
 
-def face_encoder(config: Any) -> FaceEncoder | None:
+def face_encoder(
+    config: Any, *, channels: int, image_width: int, width: int, num_image_tokens: int
+) -> FaceEncoder | None:
     """The encoder that a network's config asks for, if any.
+
+    Args:
+        config: the network's: ``face_feature``, ``face_inject``, ``face_cells``, ``face_patch``.
+        channels: of the latents.
+        image_width: of the image embedding.
+        width: of the tokens that the network attends to.
+        num_image_tokens: tokens that it makes of the reference's embedding, and of a face's.
 
     Raises:
         ValueError: a setting is unknown or the patches do not fill the face.
@@ -118,33 +185,28 @@ def face_encoder(config: Any) -> FaceEncoder | None:
     for name, allowed in (("face_feature", FEATURES), ("face_inject", INJECTIONS)):
         if (value := getattr(config, name)) not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}")
-    width = config.context_width
     if config.face_feature == "clip":
-        shape = (1, config.image_width or width)
-        return FaceEncoder(shape, patch=config.num_image_tokens, width=width)
+        return FaceEncoder((1, image_width), patch=num_image_tokens, width=width)
     cells, patch = config.face_cells, config.face_patch
     if cells < 1 or patch < 1 or cells % patch:
         raise ValueError(
             f"face_cells must be a positive multiple of face_patch={patch}: got {cells}"
         )
-    return FaceEncoder((config.in_channels, cells, cells), patch=patch, width=width)
+    return FaceEncoder((channels, cells, cells), patch=patch, width=width)
 
 
-def face_layer(config: Any, width: int) -> DecoupledFaces | JoinedFaces | None:
+def face_layer(
+    config: Any, width: int, *, context_width: int
+) -> DecoupledFaces | JoinedFaces | None:
     """What a spatial transformer of `width` gets from a network's config, if anything."""
     if config.face_feature is None:
         return None
     if config.face_inject == "joined":
         return JoinedFaces()
-    return DecoupledFaces(width, context_width=config.context_width)
+    return DecoupledFaces(width, context_width=context_width)
 
 
 def patches(latents: Float[Tensor, "b c h w"], side: int) -> Float[Tensor, "b n d"]:
     """Squares of `side` x `side` cells, row by row, each as its channels' cells in a row."""
     squares = latents.unflatten(-1, (-1, side)).unflatten(-3, (-1, side))
     return squares.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-
-
-def _faces_of(guide: Guide) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, " b"]]:
-    assert guide.face is not None and guide.face_found is not None
-    return guide.face, guide.face_found
