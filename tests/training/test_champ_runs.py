@@ -6,23 +6,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy_recipes import ADAPTER, changes
+from toy_recipes import ADAPTER, CHAMP, TOY, changes
 
 from quickstep.animation.animator import Animator
 from quickstep.apps.cli import main
 from quickstep.config import with_changes
 from quickstep.data.dancer_folders import write_dancer_clips
+from quickstep.data.folder_sets import FolderData
 from quickstep.networks.adapters import Adapted
-from quickstep.networks.champ import ChampConditions, ChampNetwork, DenoisingUNet
+from quickstep.networks.champ import ChampConditions, ChampNetwork, ChampShape, DenoisingUNet
 from quickstep.networks.faces import FaceInput
 from quickstep.networks.families import network_parts
 from quickstep.networks.folder import ModelError, load_model, save_model
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
-from quickstep.training.recipe_kinds import ChampRecipe, ClipMix
+from quickstep.training.recipe_kinds import ChampRecipe, ClipMix, LargeChampRecipe
 from quickstep.training.recipes import find_recipe
-from quickstep.training.runs import run_recipe
+from quickstep.training.runs import recipe_of_run, run_recipe
 from quickstep.training.student_runs import student_method, student_network, student_settings
 
 
@@ -96,6 +97,44 @@ def test_a_step_runs_the_reference_network_once(runs, method):
     assert any(weight.grad is not None for weight in student.parameters())
 
 
+def test_the_full_size_stages_train_on_real_clips(runs, tmp_path):
+    """Champ's own settings; the shape is the public checkpoint's, here a toy in its place."""
+    names = ("champ-frames_champ", "champ_champ")
+    for name, steps, size, length in zip(
+        names, (100_000, 50_000), (768, 512), (1, 24), strict=True
+    ):
+        recipe = find_recipe(name)
+        assert isinstance(recipe, LargeChampRecipe)
+        assert recipe.network == ChampShape() and recipe.parametrisation == "v"
+        assert (recipe.method.noise_offset, recipe.method.min_snr) == (0.05, 5.0)
+        assert (recipe.train.num_steps, recipe.train.learning_rate) == (steps, 1e-5)
+        assert isinstance(recipe.data, FolderData)
+        assert (recipe.data.size, recipe.clips.lengths) == ((size, size), (length,))
+        assert recipe.gradient_checkpointing == (length > 1)
+    write_dancer_clips(tmp_path / "clips", num_clips=4, num_frames=7, size=32, seed=9)
+    toy = {
+        **TOY,
+        **CHAMP,
+        "network.unused_layers": "false",
+        "encoders": str(runs / "champ_lab" / "model"),
+        "data.folder": str(tmp_path / "clips"),
+        "data.num_frames": "4",
+        "data.size": "32,32",
+        "data.cell": "4",
+    }
+    clips = {"data.stride": "2", "clips.lengths": "4", "clips.clips": "2"}
+    for name, more in zip(names, ({"clips.clips": "4"}, clips), strict=True):
+        run_recipe(name, overrides=toy | more, run_folder=runs / name)
+    frames, moving = (load_model(runs / name) for name in names)
+    assert (frames.settings.parametrisation, frames.settings.noise_offset) == ("v", 0.05)
+    assert (frames.settings.frames, moving.settings.frames) == (1, 4)
+    before, after = frames.network.state_dict(), moving.network.state_dict()
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed and all("motion_modules" in key for key in changed)
+    again = recipe_of_run(names[1], runs / names[1])
+    assert isinstance(again, LargeChampRecipe) and again.gradient_checkpointing
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -135,7 +174,7 @@ def test_a_student_is_told_faces_and_its_teacher_is_not(runs, faced, tmp_path):
     """DanceLCM whole on Champ: segments, motion, head and faces, from training to a dance."""
     teacher, student = load_model(runs / "champ_lab"), load_model(faced)
     assert (teacher.settings.face, student.settings.face) == (None, FaceInput("vae", 64))
-    assert (student.settings.family, student.settings.segments) == ("champ", 2)
+    assert (student.settings.family, student.settings.segments) == ("champ", 4)
     state = student.network.state_dict()
     added = set(state) - set(teacher.network.state_dict())
     assert added and all("face" in key for key in added)
@@ -149,8 +188,8 @@ def test_a_student_is_told_faces_and_its_teacher_is_not(runs, faced, tmp_path):
             torch.nn.init.normal_(weight)
     picture = clip / "reference.png"
     seeds = [torch.Generator().manual_seed(0) for _ in range(2)]
-    seen = animator(picture, clip, num_inference_steps=2, generator=seeds[0])
-    unseen = animator(picture, clip, num_inference_steps=2, generator=seeds[1], face=None)
+    seen = animator(picture, clip, num_inference_steps=4, generator=seeds[0])
+    unseen = animator(picture, clip, num_inference_steps=4, generator=seeds[1], face=None)
     assert (seen.face_found, unseen.face_found) == (True, False)
     assert seen.frames.shape == (3, 32, 32, 3)
     assert not np.array_equal(seen.frames, unseen.frames)

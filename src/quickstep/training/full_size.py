@@ -3,17 +3,24 @@
 DanceLCM's section 4.1 names the optimiser and rate, the frames and their size, and four A100
 GPUs. It does not name batch, length, weight decay or warm-up; these are ours. CoSeC's appendix C
 names steps, weights, guidance, rate and EMA, about 800 videos and four A800 GPUs; frames, their
-size and the batch are its teacher's (24 frames, 512 x 512) or ours.
+size and the batch are its teacher's (24 frames, 512 x 512) or ours. Champ's own two stages are its
+published training settings'.
 """
 
 from dataclasses import replace
 
 from quickstep.data.folder_sets import FolderData
 from quickstep.methods.consistency import ConsistencyConfig
+from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.phases import PHASED, STEPS
 from quickstep.methods.presets import dancelcm
 from quickstep.training.config import TrainConfig
-from quickstep.training.recipe_kinds import ClipMix, FaceSettings, StudentRecipe
+from quickstep.training.recipe_kinds import (
+    ClipMix,
+    FaceSettings,
+    LargeChampRecipe,
+    StudentRecipe,
+)
 
 TEACHER = "runs/unianimate/model"
 """Where the recipes look for UniAnimate's weights, unless told otherwise."""
@@ -96,11 +103,49 @@ def _champ(method: str) -> dict[str, StudentRecipe]:
     }
 
 
-FULL_SIZE: dict[str, StudentRecipe] = {
+def _champ_teacher() -> dict[str, LargeChampRecipe]:
+    """Champ's own two stages: 100,000 steps on single frames, 50,000 on clips of 24 (its yaml).
+
+    AdamW at 1e-5 with decay 0.01, v and min-SNR 5, everything dropped in a tenth. Its 8-bit Adam
+    is AdamW here. It starts from Stable Diffusion 1.5 and AnimateDiff; `start` names a model to
+    start from, as the public one's to go on from that.
+    """
+    frames = LargeChampRecipe(
+        data=FolderData(folder="data/champ", num_frames=96, size=(768, 768)),
+        encoders=(CHAMP,),
+        stage="frames",
+        clips=ClipMix(lengths=(1,), clips=(4,), shares=(1.0,), any_reference=1.0),
+        method=DenoisingConfig(noise_offset=0.05, min_snr=5.0),
+        gradient_checkpointing=False,
+        train=TrainConfig(
+            num_steps=100_000,
+            learning_rate=1e-5,
+            weight_decay=0.01,
+            decay_fraction=0.0,
+            ema_decay=0.0,
+            precision="bf16",
+            prefetch=2,
+        ),
+    )
+    clips = replace(
+        frames,
+        # 24 frames, 4 of the video apart.
+        data=FolderData(folder="data/champ", num_frames=24, stride=4, size=(512, 512)),
+        stage="clips",
+        start="champ-frames_champ",
+        clips=replace(frames.clips, lengths=(24,), clips=(1,)),
+        gradient_checkpointing=True,
+        train=replace(frames.train, num_steps=50_000),
+    )
+    return {"champ-frames_champ": frames, "champ_champ": clips}
+
+
+FULL_SIZE: dict[str, StudentRecipe | LargeChampRecipe] = {
     "dancelcm_tiktok": _dancelcm("data/tiktok"),
     "dancelcm_ubc": _dancelcm("data/ubc"),
     "dancelcm-adapter_tiktok": _adapter("data/tiktok"),
     "dancelcm-adapter_ubc": _adapter("data/ubc"),
+    **_champ_teacher(),
     **_champ("referencelcm"),
     **_champ("cosec"),
 }

@@ -186,6 +186,16 @@ class ChampRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LargeChampRecipe(ChampRecipe):
+    """A `ChampRecipe` too large to keep all activations: those are computed twice, if so set.
+
+    A further field of `ChampRecipe` would give all that was trained by one another digest.
+    """
+
+    gradient_checkpointing: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class FaceSettings:
     """How a student is told the reference's face (DanceLCM, section 3.2); its teacher is not.
 
