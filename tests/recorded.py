@@ -11,6 +11,8 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from torch import Tensor
 
+from quickstep.checkpoints.encoders import AUTOENCODER
+from quickstep.checkpoints.layouts import shapes_of
 from quickstep.networks.autoencoder import decode_latents, encode_video
 from quickstep.networks.champ import POSE_MAPS, ChampConditions, ChampNetwork, ChampShape
 from quickstep.networks.champ.checkpoint import DENOISER, MOTION, load_states
@@ -148,14 +150,18 @@ def champ_answer(network: ChampNetwork, inputs: Mapping[str, Tensor], **changes:
     return network(inputs["noisy_latents"].transpose(1, 2), inputs["timesteps"], features)
 
 
-def tiny_autoencoder() -> AutoencoderKL:
-    """Stable Diffusion's autoencoder at the fixture's widths."""
+def recorded_autoencoder(shared: Path) -> Recorded:
+    """Stable Diffusion's autoencoder, remapped as an import does it."""
+    tensors, facts = read(shared, "unianimate_vae_tiny")
     levels: dict[str, Any] = {
         "down_block_types": ("DownEncoderBlock2D",) * 4,
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "block_out_channels": (32, 64, 128, 128),
     }
-    return AutoencoderKL(**levels, layers_per_block=2, latent_channels=4).eval()
+    vae = AutoencoderKL(**levels, layers_per_block=2, latent_channels=4).eval()
+    state, pieces = scaled(tensors), AUTOENCODER[1].pieces(shapes_of(vae))
+    vae.load_state_dict({key: piece.take(state[piece.key]) for key, piece in pieces.items()})
+    return Recorded(vae, part(tensors, "in/"), part(tensors, "out/"), facts)
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate import cpu_offload, init_empty_weights
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from transformers import CLIPVisionModelWithProjection
 
@@ -27,7 +26,7 @@ from quickstep.checkpoints.unianimate import (
     network,
     text_encoder,
 )
-from quickstep.networks.autoencoder import decode_latents, encode_video
+from recorded import autoencoder_answers, recorded_autoencoder
 
 _SOURCE = Path(__file__).parents[1] / "networks" / "features" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("seeded_fixtures", _SOURCE)
@@ -60,26 +59,12 @@ def test_the_public_files_keys_fit_without_a_fault(
     assert len(wanted) == count
 
 
-@torch.no_grad()
 def test_the_autoencoder_gives_the_recorded_latents_and_pictures(shared):
-    tensors = load_file(shared / "fixtures/unianimate_vae_tiny.safetensors")
-    state = {
-        key.removeprefix("sd/"): value.float() * tensors.get(key.replace("sd/", "scale/"), 1.0)
-        for key, value in tensors.items()
-        if key.startswith("sd/")
-    }
-    levels: dict[str, Any] = {
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "block_out_channels": (32, 64, 128, 128),
-    }
-    vae = AutoencoderKL(**levels, layers_per_block=2, latent_channels=4).eval()
-    pieces = AUTOENCODER[1].pieces(shapes_of(vae))
-    vae.load_state_dict({key: piece.take(state[piece.key]) for key, piece in pieces.items()})
-    latents = encode_video(vae, tensors["in/x"][None])
-    torch.testing.assert_close(latents[0], 0.18215 * tensors["out/mean"], atol=1e-5, rtol=0)
-    video = decode_latents(vae, 0.18215 * tensors["in/z"][None])
-    torch.testing.assert_close(video[0], tensors["out/decoded"].clamp(-1, 1), atol=1e-5, rtol=0)
+    recorded = recorded_autoencoder(shared)
+    latents, pictures = autoencoder_answers(recorded.network, recorded.inputs)
+    outputs = recorded.outputs
+    torch.testing.assert_close(latents, 0.18215 * outputs["mean"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(pictures, outputs["decoded"].clamp(-1, 1), atol=1e-5, rtol=0)
 
 
 class SeededWeights(Mapping[str, Any]):
