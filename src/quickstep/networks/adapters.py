@@ -315,7 +315,7 @@ def _halves(layer: nn.Module, rank: int) -> tuple[Any, Any] | None:
     if isinstance(layer, PointwiseConv1d):
         down = PointwiseConv1d(layer.in_channels, rank)
         return _without_bias(down), _without_bias(PointwiseConv1d(rank, layer.out_channels))
-    if type(layer) in (nn.Linear, HalvesLinear):
+    if isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, HalvesLinear):
         down = nn.Linear(layer.in_features, rank, bias=False)
         return down, nn.Linear(rank, layer.out_features, bias=False)
     if type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
