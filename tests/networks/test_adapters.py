@@ -13,6 +13,7 @@ from torch import nn
 from quickstep.networks.accelerator import (
     EXTRAS_FILE,
     LORA_FILE,
+    load_accelerator,
     network_digest,
     read_accelerator,
     write_accelerator,
@@ -306,3 +307,29 @@ def test_the_digest_names_the_weights_at_half_precision(network):
     with torch.no_grad():
         network.out[-1].bias[0] += 0.01
     assert network_digest(network) != name
+
+
+def test_a_base_in_half_precision_is_enough(network, ask):
+    """Frozen weights in bfloat16, the adapter in float32: all of it learns, and it alone."""
+    student = stirred(with_adapter(network, CONFIG))
+    exact = ask(student).detach()
+    trained = WithAuxiliaryHead(student)
+    nn.Module.to(network, torch.bfloat16)
+    assert {each.dtype for each in trained.parameters()} == {torch.float32}
+    with torch.autocast("cpu", torch.bfloat16):
+        own, head = ask(trained, head=True)
+    assert 0 < (own.float() - exact).std() < 0.05 * exact.std()
+    (own.float().square().mean() + head.float().square().mean()).backward()
+    for name, parameter in trained.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@torch.no_grad()
+def test_it_goes_on_from_files_at_its_own_scale(network, ask, tmp_path):
+    student = stirred(with_adapter(network, CONFIG))
+    write_accelerator(tmp_path, student)
+    again = with_adapter(network, CONFIG)
+    load_accelerator(tmp_path, again)
+    assert next(iter(again.low_ranks().values())).scale == 2.0
+    torch.testing.assert_close(ask(again), ask(student))

@@ -10,6 +10,7 @@ from quickstep.methods.cosec import CoSeCConfig
 from quickstep.methods.phases import PHASED
 from quickstep.networks.folder import load_model
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
+from quickstep.training.config import TrainConfig
 from quickstep.training.recipe_kinds import ClipMix, StudentRecipe
 from quickstep.training.recipes import RECIPES, full_cost
 from quickstep.training.record import read_log
@@ -158,8 +159,14 @@ def test_two_phases_cost_what_one_does(size):
             },
             "no effect on single frames",
         ),
-        ({"form": "adapter", "start": "x"}, "an adapter starts from its teacher"),
-        ({"form": "adapter", "learns": "temporal"}, "learns='temporal'"),
+        (
+            {
+                "teacher_dtype": "bfloat16",
+                "clips": {"lengths": (4,), "clips": (2,), "shares": (1.0,)},
+                "train": TrainConfig(num_steps=1, learning_rate=1e-4),
+            },
+            "teacher_dtype must be float32 but with",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_recipe(settings, message):

@@ -357,7 +357,7 @@ def test_settings_of_an_adapter_without_one_are_refused(runs):
             },
             run_folder=runs / "nothing",
         )
-    with pytest.raises(ValueError, match="an adapter starts from its teacher alone"):
+    with pytest.raises(ValueError, match="is no accelerator: an adapter starts as its teacher"):
         run_recipe(
             "dancelcm-adapter_lab",
             overrides=changes("dancelcm"),

@@ -53,15 +53,27 @@ def read_accelerator(folder: Path, teacher: nn.Module) -> Adapted:
         OSError: a file is missing.
         ValueError: the files belong to another network; one line.
     """
-    lora = load_file(folder / LORA_FILE)
     ranks = {
         name.removeprefix(_PREFIX).removesuffix(_DOWN): len(value)
-        for name, value in lora.items()
+        for name, value in load_file(folder / LORA_FILE).items()
         if name.endswith(_DOWN)
     }
-    extras = load_file(folder / EXTRAS_FILE) if (folder / EXTRAS_FILE).is_file() else {}
     base = extended(teacher, **_added_settings(folder / "unet" / "config.json", teacher))
     student = Adapted(base, ranks, new=added_parts(teacher, base))
+    load_accelerator(folder, student)
+    return student.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def load_accelerator(folder: Path, student: Adapted) -> None:
+    """Gives an adapted network the weights of a folder.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: the files belong to another network; one line.
+    """
+    lora = load_file(folder / LORA_FILE)
+    extras = load_file(folder / EXTRAS_FILE) if (folder / EXTRAS_FILE).is_file() else {}
     weights = {f"adapter.{name.removeprefix(_PREFIX)}": value for name, value in lora.items()}
     weights |= {f"extras.{name}": value for name, value in extras.items()}
     try:
@@ -69,7 +81,8 @@ def read_accelerator(folder: Path, teacher: nn.Module) -> Adapted:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the accelerator is of another network: {reason[:300]}") from error
-    return student.eval().requires_grad_(False)
+    for low_rank in student.low_ranks().values():
+        low_rank.lora_B.weight.div_(low_rank.scale)  # the files have it multiplied in
 
 
 def network_digest(network: nn.Module) -> str:

@@ -150,6 +150,16 @@ class Adapted(nn.Module):
         modules = self.adapter.named_modules()
         return {name: module for name, module in modules if isinstance(module, LowRank)}
 
+    def motion_modules(self) -> list[nn.Module]:
+        """What is added to the layers along the frames."""
+        along = set(map(id, self.base.motion_modules()))
+        places = [name for name, module in self.base.named_modules() if id(module) in along]
+        return [
+            low_rank
+            for name, low_rank in self.low_ranks().items()
+            if any(f"{name}.".startswith(f"{place}.") for place in places)
+        ]
+
     def in_force(self) -> AbstractContextManager[None]:
         """The base answers as this network for the length of the ``with``."""
         return self._shared.seen_by(self)

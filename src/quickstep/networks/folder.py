@@ -6,6 +6,7 @@ the model card ``README.md``. Weights are read from safetensors only, never from
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,10 +15,11 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.utils import logging as diffusers_bars
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
-from transformers.utils import logging as transformers_logging
+from transformers.utils import logging as transformers_bars
 
 from quickstep.config import from_dict, to_dict
 from quickstep.diffusion.schedule import Schedule
@@ -46,6 +48,7 @@ ALIASES = {"dancer": "dancer-unianimate"}
 """The best student of all families has a name of its own."""
 SETTINGS_FILE = "quickstep.json"
 EMPTY_TEXT_FILE = "empty_text.safetensors"
+_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 _PARTS: dict[str, type[Any]] = {
     "vae": AutoencoderKL,
     "image_encoder": CLIPVisionModelWithProjection,
@@ -145,7 +148,7 @@ def load_model(
     name_or_path: str | Path,
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     teacher: str | Path | None = None,
     fuse: bool = True,
 ) -> Model:
@@ -156,8 +159,10 @@ def load_model(
     Args:
         name_or_path: see :func:`find_model`.
         device: where the parts go.
-        dtype: of the network; the autoencoder and the image encoder stay in float32, because
-            they run once per clip and their rounding would show.
+        dtype: of the network, None for what it is stored in; the autoencoder and the image encoder
+            are in float32, because they run once per clip and their rounding would show. Weights
+            of the type they are stored in stay in their file, from which the system reads them as
+            they are used; others are copies.
         teacher: of an accelerator, where its teacher is instead of where the folder says.
         fuse: merge an accelerator into the teacher's weights: a full student, whose steps cost no
             more. Without, the network is an `Adapted` one whose base is the teacher.
@@ -172,7 +177,8 @@ def load_model(
     network = _load_network(base, read_settings(base), exact)
     if settings.teacher:
         network = _accelerated(network, folder, settings, fuse=fuse)
-        nn.Module.to(network, dtype)  # diffusers' own warns of every change of type
+        if dtype is not None:
+            nn.Module.to(network, dtype)  # diffusers' own warns of every change of type
         settings = replace(settings, teacher="", teacher_digest="") if fuse else settings
     encoders_of = read_settings(base).encoders_of
     home = find_model(encoders_of) if encoders_of else base
@@ -287,7 +293,8 @@ def _halve(folder: Path) -> None:
         save_file(halved, path, metadata={"format": "pt"})
 
 
-def _load_part(kind: type[Any], folder: Path, dtype: torch.dtype) -> Any:
+def _load_part(kind: type[Any], folder: Path, dtype: torch.dtype | None) -> Any:
+    dtype = _stored_dtype(folder) if dtype is None else dtype
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     options["dtype" if kind is CLIPVisionModelWithProjection else "torch_dtype"] = dtype
     try:
@@ -299,16 +306,31 @@ def _load_part(kind: type[Any], folder: Path, dtype: torch.dtype) -> Any:
     return part.eval().requires_grad_(False)
 
 
+def _stored_dtype(folder: Path) -> torch.dtype:
+    """The type of most of a part's weights."""
+    found: Counter[torch.dtype] = Counter()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for each in (value for key, value in header.items() if key != "__metadata__"):
+            first, last = each["data_offsets"]
+            found[_DTYPES[each["dtype"]]] += last - first
+    return found.most_common(1)[0][0] if found else torch.float32
+
+
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
-    """Keeps transformers from drawing a bar for every part that is read or written."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    """Keeps transformers and diffusers from drawing bars for parts that are read or written."""
+    drawing = [
+        each for each in (transformers_bars, diffusers_bars) if each.is_progress_bar_enabled()
+    ]
+    for each in drawing:
+        each.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
+        for each in drawing:
+            each.enable_progress_bar()
 
 
 def _base_of(folder: Path, settings: Settings, *, teacher: str | Path | None) -> Path:
@@ -338,7 +360,7 @@ def _accelerated(network: nn.Module, folder: Path, settings: Settings, *, fuse: 
     return whole_network({**parts, "unet": student.fuse() if fuse else student})
 
 
-def _load_network(base: Path, settings: Settings, dtype: torch.dtype) -> Any:
+def _load_network(base: Path, settings: Settings, dtype: torch.dtype | None) -> Any:
     parts = {}
     for name, kind in NETWORKS[settings.family].items():
         elsewhere = _home_elsewhere(name, settings)

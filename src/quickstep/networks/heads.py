@@ -26,7 +26,7 @@ class WithAuxiliaryHead(nn.Module):
     def __init__(self, network: UniAnimateUNet | DenoisingUNet | Adapted) -> None:
         super().__init__()
         self.network = network
-        self.auxiliary = copy.deepcopy(network.out).requires_grad_(True)
+        self.auxiliary = copy.deepcopy(network.out).float().requires_grad_(True)
 
     @property
     def gradient_checkpointing(self) -> bool:

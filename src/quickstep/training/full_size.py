@@ -56,11 +56,15 @@ def _dancelcm(folder: str) -> StudentRecipe:
 
 
 def _adapter(folder: str) -> StudentRecipe:
-    """The same as an accelerator, of rank 64: one set of weights, which every rank holds whole."""
+    """The same as an accelerator, of rank 64: one set of weights, which every rank holds whole.
+
+    The frozen weights are held in the type that products are made in anyway.
+    """
     full = _dancelcm(folder)
     return replace(
         full,
         form="adapter",
+        teacher_dtype="bfloat16",
         method=replace(full.method, skip_target=True),
         train=replace(full.train, learning_rate=1e-4, sharding="none"),
     )

@@ -24,7 +24,7 @@ from quickstep.networks.champ.network import Stage
 from quickstep.networks.faces import Feature
 from quickstep.training.clip_mix import ClipMix
 from quickstep.training.config import TrainConfig
-from quickstep.training.runnable import expect_runnable
+from quickstep.training.runnable import expect_runnable, expect_teacher_dtype
 
 Form = Literal["full", "adapter"]
 """What of a student learns: all its weights, or low-rank matrices beside its teacher's."""
@@ -236,12 +236,14 @@ class _Distillation:
     form: Form = "full"
     adapter: AdapterConfig = AdapterConfig()
     gradient_checkpointing: bool = False
+    teacher_dtype: Literal["float32", "bfloat16"] = "float32"
     face: FaceSettings | None = None
     train: TrainConfig
 
     def __post_init__(self):
         """Refuses batches that the data cannot give, and previews of nobody."""
         self.clips.expect_data(self.data)
+        expect_teacher_dtype(self.teacher_dtype, self.train)
         if self.train.preview_every and isinstance(self.data, FolderData) and not self.data.unseen:
             raise ValueError(
                 "train.preview_every must be 0 without data.unseen, the clips that previews show: "
@@ -265,11 +267,12 @@ class StudentRecipe(_Distillation):
             is small and is put on the teacher to run.
         adapter: size and place of the adapter.
         gradient_checkpointing: compute the student's activations twice instead of keeping them.
+        teacher_dtype: of the frozen weights, an adapter's base; half the memory in bfloat16.
         face: how the student is told the reference's face; None for one that is not.
         train: the loop.
-        start: the recipe of the phase before, whose student this run goes on from, or a model;
-            empty for a student that begins as its teacher.
-        learns: what of a ``full`` student learns: ``all``, or the ``temporal`` layers alone.
+        start: the recipe of the phase before, whose student this run goes on from, or a model (of
+            an adapter an accelerator); empty for a student that begins as its teacher.
+        learns: what of a student learns: ``all``, or the ``temporal`` layers alone.
     """
 
     method: ConsistencyConfig = ConsistencyConfig()
@@ -285,12 +288,6 @@ class StudentRecipe(_Distillation):
             raise ValueError(
                 "method.cosec.temporal_weight has no effect on single frames: set clips.lengths "
                 "to more than 1, or the weight to 0"
-            )
-        if self.form == "adapter" and (self.start or self.learns != "all"):
-            raise ValueError(
-                "start and learns are for form='full': an adapter starts from its teacher, and "
-                f"adapter.targets says what it changes: got start={self.start!r}, "
-                f"learns={self.learns!r}"
             )
         if self.train.sharding != "none" and self.method.skip_target:
             raise ValueError(

@@ -1,10 +1,11 @@
-"""Whether a student can be run the way its recipe says, before it is trained."""
+"""Whether a student can be trained and run the way its recipe says, before it is."""
 
 import warnings
 from collections.abc import Sequence
 
 from quickstep.diffusion.sampling import Sampler, plan, segment_times
 from quickstep.diffusion.segments import Segments
+from quickstep.training.config import TrainConfig
 
 
 def expect_runnable(
@@ -49,3 +50,16 @@ def expect_runnable(
                 plan(times, sampler=sampler, segments=segments, told=told)
         except ValueError as error:
             raise ValueError(f"steps_allowed: {count} cannot be run: {error}") from error
+
+
+def expect_teacher_dtype(dtype: str, train: TrainConfig) -> None:
+    """Refuses frozen weights of another type than the run could mix with what learns.
+
+    Raises:
+        ValueError: half precision without autocast, or on weights that are spread over ranks.
+    """
+    if dtype != "float32" and (train.precision == "fp32" or train.sharding != "none"):
+        raise ValueError(
+            "teacher_dtype must be float32 but with train.precision=bf16 and no sharding: got "
+            f"{dtype!r}"
+        )

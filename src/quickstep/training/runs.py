@@ -388,8 +388,8 @@ class _Run:
 
     def _started(self, network: Network, *, part: str, start: Path | None = None) -> Network:
         """The network with the weights of ``init``, else of ``start``, when there is one."""
-        init = self.init or start
-        return network if init is None else started_network(network, part=part, init=init)
+        init, digest = self.init or start, self.settings.teacher_digest if self.settings else ""
+        return network if not init else started_network(network, part=part, init=init, of=digest)
 
 
 def _face_of(recipe: TeacherRecipe | ChampRecipe | DistillationRecipe) -> FaceSettings | None:

@@ -42,7 +42,9 @@ def load_teacher(
         ModelError: there is none, with the way to one.
     """
     try:
-        return load_model(source, device=device)
+        # A teacher that shall be of a type of its own is not made float32 in between.
+        dtype = torch.float32 if recipe.teacher_dtype == "float32" else None
+        return load_model(source, device=device, dtype=dtype)
     except ModelError as error:
         raise ModelError(
             f"{name} learns from {recipe.teacher!r}: {error}. Train it first, or name another "
@@ -80,8 +82,11 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> Student:
 
 
 def _freeze_but_temporal(student: nn.Module) -> None:
+    modules: list[nn.Module] = student.motion_modules()  # type: ignore[operator]
+    if not modules:
+        raise ValueError("learns='temporal' needs adapter.targets with layers along the frames")
     student.requires_grad_(False)
-    for module in student.motion_modules():  # type: ignore[operator]
+    for module in modules:
         module.requires_grad_(True)
 
 
@@ -111,9 +116,13 @@ def student_method(
 ) -> Consistency | PeRFlow:
     """The recipe's method; its `trainable` may hold more than the student that is exported.
 
+    The teacher's weights take the recipe's type here: the student is made of them before, and they
+    are named by what they were.
+
     Raises:
         ValueError: the method does not fit the teacher.
     """
+    nn.Module.to(teacher.network, getattr(torch, recipe.teacher_dtype))
     known = teacher.settings
     denoiser = Denoiser(
         teacher.network, teacher.schedule, known.parametrisation, known.noise_offset
