@@ -12,3 +12,4 @@ _SPEC.loader.exec_module(_FIXTURES)
 model_folders = _FIXTURES.model_folders
 dance = _FIXTURES.dance
 picture = _FIXTURES.picture
+champ_folder = _FIXTURES.champ

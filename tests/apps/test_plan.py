@@ -8,6 +8,7 @@ from torch import nn
 
 from quickstep.apps.cli import main
 from quickstep.planning.counting import counted, num_bytes, without_data
+from quickstep.planning.models import is_public, settings_of
 from quickstep.planning.needs import Needs
 
 
@@ -71,6 +72,39 @@ def test_a_distillation_is_planned(model_folders, capsys):
     assert told["evaluations"] == 2 * 2 * 6
     assert told["flops"]["student"] == 3 * told["flops"]["target"]
     assert any("gradient_checkpointing" in name for name in told["choices"])
+
+
+def test_a_champ_is_planned(champ_folder, capsys):
+    """One look at the picture for all windows; a student that owns a denoiser alone."""
+    short, long = (
+        plan(capsys, "animate", "--frames", frames, "--model", champ_folder, "--steps", 2, *probe)
+        for frames, probe in ((4, ()), (13, ("--no-probe",)))
+    )
+    assert long["evaluations"] == 4 * short["evaluations"] > 0
+    assert long["flops"]["denoise"] == 4 * short["flops"]["denoise"]
+    assert set(short["seconds"]) == {"load", "conditions", "denoise", "decode"}
+    changes = ["face=none", "train.num_steps=2", "clips.lengths=2", "clips.clips=2"]
+    changes += ["clips.shares=1", "method.target=ema", "method.skip_target=false"]
+    words = [word for change in changes for word in ("--set", change)]
+    told = plan(capsys, "distill", "dancelcm_lab", "--init", champ_folder, *words)
+    memory = told["memory"]
+    assert 0 < memory["student"] == memory["target"] < memory["teacher"]
+    assert set(told["seconds"]) == {"student", "teacher", "target"}
+    assert not any("adapter" in name for name in told["choices"])
+
+
+@pytest.mark.parametrize("name", ["unianimate", "champ", "animate-anyone"])
+def test_public_checkpoints_are_known_without_their_files(name):
+    assert settings_of(name).size[0] == 512
+    assert is_public(name)
+
+
+def test_a_convolution_on_the_cpu_copies_its_input():
+    with without_data(), torch.no_grad():
+        layer, x = nn.Conv2d(4, 8, 3, padding=1), torch.zeros(1, 4, 16, 16)
+        count = counted(lambda: layer(x))
+    assert count.kept == 8 * 16 * 16 * 4
+    assert count.peak == count.kept + 4 * 16 * 16 * 4
 
 
 def test_what_is_no_distillation_is_named(capsys):

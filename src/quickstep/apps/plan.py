@@ -32,8 +32,8 @@ def plan_animate(
 
     Args:
         driving: the dance, for its length; or give --frames.
-        model: a built-in model, a model folder, a hub id, or "unianimate" for the public
-            checkpoint, which need not be there.
+        model: a built-in model, a model folder, a hub id, or a public checkpoint, which need not
+            be there: unianimate, champ or animate-anyone.
         frames: length of the dance instead of DRIVING's.
         steps: denoising steps; the model's best unless given.
         guidance: guidance scale; the model's own unless given.
@@ -44,19 +44,33 @@ def plan_animate(
     """
     if (driving is None) == (frames is None):
         raise ValueError("plan animate needs the dance's length: DRIVING or --frames, one of them")
-    from quickstep.animation.driving import read_driving
+    # What a run imports is part of what it takes.
+    from quickstep.apps import rendering  # noqa: F401
     from quickstep.planning.animate import AnimationRun, animation_needs
 
     place = chosen_device(device)
     run = AnimationRun(
         model=model,
-        num_frames=len(read_driving(driving).poses) if driving else frames or 0,
+        num_frames=_length(driving) if driving else frames or 0,
         num_steps=steps,
         guidance=guidance,
         device=place,
         dtype=chosen_dtype(dtype, place),
     )
     return _told(animation_needs(run, probe=probe), json=json)
+
+
+def _length(driving: Path) -> int:
+    from quickstep.animation.driving import read_driving
+
+    if driving.is_dir() and not (driving / "skeletons.npz").is_file():
+        from quickstep.animation.map_driving import read_map_driving
+        from quickstep.networks.champ import POSE_MAPS
+
+        names = [name for name in POSE_MAPS if any(driving.glob(f"{name}*"))]
+        if names:
+            return len(read_map_driving(driving, names=names[:1]).maps[names[0]])
+    return len(read_driving(driving).poses)
 
 
 def plan_distill(
@@ -74,8 +88,8 @@ def plan_distill(
     Args:
         recipe: name of the recipe, as dancelcm_dancer.
         set: change a field of the recipe, as train.num_steps=200; may be repeated.
-        init: the teacher: a model or run folder, or "unianimate" for the public checkpoint, which
-            need not be there; the recipe's own unless given.
+        init: the teacher: a model or run folder, or a public checkpoint, which need not be there
+            (unianimate, champ, animate-anyone); the recipe's own unless given.
         probe: load the teacher and run one clip through it and back, to tell the time.
         device: where it would run; "auto" takes the accelerator if there is one.
         json: print one JSON object instead.

@@ -16,13 +16,14 @@ from quickstep.networks.autoencoder import decode_latents
 from quickstep.networks.folder import load_model
 from quickstep.planning.counting import Count, counted, num_bytes, without_data
 from quickstep.planning.models import (
-    PUBLIC,
     Networks,
     Sizes,
     conditions,
+    is_public,
     networks_without_data,
     noisy_latents,
     settings_of,
+    with_bank,
 )
 from quickstep.planning.needs import Choice, Needs, free_memory, program_memory
 
@@ -32,7 +33,7 @@ class AnimationRun:
     """What is to be planned.
 
     Attributes:
-        model: a model's name or folder, or ``unianimate`` for the public checkpoint.
+        model: a model's name or folder, or the name of a public checkpoint.
         num_frames: length of the dance.
         num_steps: denoising steps; the model's best unless given.
         guidance: guidance scale; the model's own unless given.
@@ -77,7 +78,8 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
         told = _counted(model, plan, frames=len(windows[0]), device=run.device)
     cache = told.window.kept * min(len(windows), MAX_CACHED)
     clip = 4 * told.latents * run.num_frames // len(windows[0])
-    working = {"denoise": told.step.peak, "decode": told.decode.peak, "encode": told.encode.peak}
+    encode = max(told.encode.peak, told.window.peak)
+    working = {"encode": encode, "denoise": told.step.peak, "decode": told.decode.peak}
     part = max(working, key=lambda name: working[name])
     memory = {
         "program": program_memory(run.device),
@@ -85,6 +87,7 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
         "windows' features": cache,
         "latents": clip if run.device.type == "cpu" else told.latents,
         f"activations ({part})": working[part],
+        **_kept_heap(working, part, run.device),
     }
     chunks = -(-run.num_frames // told.chunk)
     branches = 1 if plan.guidance == 1 else 2
@@ -101,10 +104,20 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
         },
         choices=_choices(told, memory, run, part),
     )
-    if not probe or str(run.model) == PUBLIC or not needs.fits():
+    if not probe or is_public(run.model) or not needs.fits():
         return needs
     seconds = _probed(run, plan, num_windows=len(windows), chunks=chunks)
     return Needs(**{**vars(needs), "seconds": seconds})
+
+
+def _kept_heap(working: dict[str, int], part: str, device: torch.device) -> dict[str, int]:
+    """What the C library's heap keeps of stages that are over, in pieces the next cannot use.
+
+    Were pieces given back at once, a run would take what is counted, and half as long again.
+    """
+    if device.type != "cpu":
+        return {}
+    return {"kept by the heap": sum(working.values()) - working[part]}
 
 
 def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) -> _Counted:
@@ -118,7 +131,7 @@ def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) 
     }
     with torch.no_grad():
         given: list[Any] = []
-        encode = counted(lambda: given.append(conditions(model, sizes)))
+        encode = counted(lambda: given.append(with_bank(model, conditions(model, sizes))))
         features: list[Any] = []
         window = counted(lambda: features.append(model.network.encode(given[0])))
         noisy = noisy_latents(given[0])
@@ -157,8 +170,9 @@ def _probed(run: AnimationRun, plan: Plan, *, num_windows: int, chunks: int) -> 
     width, height = model.settings.size
     frames = min(run.num_frames, model.settings.frames)
     with torch.no_grad():
-        told = conditions(model, Sizes(frames, width, height))
-        encode = timed(lambda: conditions(model, Sizes(frames, width, height)), run.device)
+        sizes = Sizes(frames, width, height)
+        told = with_bank(model, conditions(model, sizes))
+        encode = timed(lambda: with_bank(model, conditions(model, sizes)), run.device)
         features = model.network.encode(told)
         window = timed(lambda: model.network.encode(told), run.device)
         noisy = torch.randn(noisy_latents(told).shape, device=run.device)

@@ -74,6 +74,9 @@ class _LiveBytes(TorchDispatchMode):
         # A view of what was there before, as of a weight, is nothing new.
         known = {each.untyped_storage()._cdata for each in given}
         made = func(*args, **(kwargs or {}))
+        if func in _CONVOLUTIONS and given[0].device.type == "cpu":
+            # A convolution on the CPU copies its input into another layout.
+            self.peak = max(self.peak, self.now + given[0].nbytes + made_bytes(made, known))
         for each in tree_leaves(made):
             if isinstance(each, Tensor) and each.untyped_storage()._cdata not in known:
                 self._note(each.untyped_storage())
@@ -91,6 +94,18 @@ class _LiveBytes(TorchDispatchMode):
 
     def _forget(self, key: int) -> None:
         self.now -= self._sizes.pop(key, 0)
+
+
+def made_bytes(made: Any, known: set[int]) -> int:
+    """Bytes of new tensors among an operation's results."""
+    tensors = [each for each in tree_leaves(made) if isinstance(each, Tensor)]
+    return sum(each.nbytes for each in tensors if each.untyped_storage()._cdata not in known)
+
+
+_CONVOLUTIONS = (
+    torch.ops.aten.convolution.default,
+    torch.ops.aten.convolution_backward.default,
+)
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

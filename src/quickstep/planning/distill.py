@@ -10,14 +10,15 @@ from torch import nn
 from quickstep.data.prepared import DancerData
 from quickstep.data.shards import ShardClips, ShardData
 from quickstep.methods.ledger import Cost
+from quickstep.networks.families import NETWORKS
 from quickstep.networks.folder import Model, load_model
-from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.planning.animate import timed
 from quickstep.planning.counting import Count, counted, num_bytes, without_data
 from quickstep.planning.models import (
-    PUBLIC,
+    Networks,
     Sizes,
     conditions,
+    is_public,
     made,
     networks_without_data,
     noisy_latents,
@@ -36,7 +37,7 @@ class DistillationRun:
 
     Attributes:
         recipe: the recipe, its changed fields included.
-        teacher: a model's name or folder, or ``unianimate`` for the public checkpoint.
+        teacher: a model's name or folder, or the name of a public checkpoint.
         device: where it runs.
     """
 
@@ -68,7 +69,12 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
     """
     recipe = run.recipe
     roles, config = _roles(run)
-    rows = list(zip(recipe.clips.lengths, recipe.clips.clips, recipe.clips.shares, strict=True))
+    rows = [
+        (length, clips * recipe.clips.references, share)
+        for length, clips, share in zip(
+            recipe.clips.lengths, recipe.clips.clips, recipe.clips.shares, strict=True
+        )
+    ]
     with without_data():
         rehearsal = _Rehearsal(run, config)
         forward_flops = {length: rehearsal.there(length).flops for length, _, _ in rows}
@@ -97,7 +103,7 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
         choices=choices,
         notes=[_SHARDED] if recipe.train.sharding != "none" else [],
     )
-    if not probe or str(run.teacher) == PUBLIC or not needs.fits():
+    if not probe or is_public(run.teacher) or not needs.fits():
         return needs
     there, both = _probed(run, length=rows[0][0])
     relative = forward / forward_flops[rows[0][0]]
@@ -110,6 +116,10 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
 
 
 def _cost(recipe: DistillationRecipe) -> Cost:
+    if isinstance(recipe, StudentRecipe):
+        return recipe.method.cost(
+            checkpointing=recipe.gradient_checkpointing, references=recipe.clips.references
+        )
     return recipe.method.cost(checkpointing=recipe.gradient_checkpointing)
 
 
@@ -168,23 +178,30 @@ def _sizes(recipe: DistillationRecipe, frames: int) -> Sizes:
 class _Rehearsal:
     """The student's network without data, run as the recipe would run it.
 
-    An adapter's base keeps as much for the backward pass as a network that learns itself.
+    An adapter's base keeps as much for the backward pass as a network that learns itself. A Champ's
+    student owns a denoiser alone, and is told what the teacher's frozen encoders make of a batch.
     """
 
     def __init__(self, run: DistillationRun, config: dict[str, Any]) -> None:
         self.run = run
         self.networks = networks_without_data(run.teacher, device=run.device)
         with run.device:
-            self.student = made(UniAnimateUNet, config).train()
+            kind = NETWORKS[self.networks.settings.family]["unet"]
+            self.student = made(kind, config).train()
+        if isinstance(run.recipe, StudentRecipe) and run.recipe.learns == "temporal":
+            self.student.requires_grad_(False)
+            for module in self.student.motion_modules():
+                module.requires_grad_(True)
         for parameter in self.student.parameters():
             # Gradients are counted on their own: these go as soon as they are there.
-            parameter.register_post_accumulate_grad_hook(_forget_gradient)
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(_forget_gradient)
 
     def there(self, length: int) -> Count:
         """One clip without gradient."""
         with torch.no_grad(), self._precision():
             told = conditions(self.networks, _sizes(self.run.recipe, length))
-            features = self.student.encode(told)
+            features = encoded(self.networks, self.student, told)
             return counted(lambda: _ask(self.student, noisy_latents(told), features))
 
     def both(
@@ -203,7 +220,7 @@ class _Rehearsal:
             self.student.disable_gradient_checkpointing()
         with self._precision(bf16):
             batch = conditions(self.networks, _sizes(self.run.recipe, length), batch=clips)
-            return counted(lambda: _there_and_back(self.student, batch))
+            return counted(lambda: _there_and_back(self.networks, self.student, batch))
 
     def _precision(self, bf16: bool | None = None) -> torch.autocast:
         enabled = self.run.recipe.train.precision == "bf16" if bf16 is None else bf16
@@ -219,8 +236,16 @@ def _ask(network: nn.Module, noisy: torch.Tensor, features: Any) -> torch.Tensor
     return network(noisy, t, features)
 
 
-def _there_and_back(network: Any, told: Any) -> None:
-    prediction = _ask(network, noisy_latents(told), network.encode(told))
+def encoded(teacher: Networks | Model, student: Any, told: Any) -> Any:
+    """What the student makes of conditions; of a Champ's, what the teacher's encoders do."""
+    if teacher.settings.family != "champ":
+        return student.encode(told)
+    with torch.no_grad():
+        return teacher.network.encode(told)
+
+
+def _there_and_back(teacher: Networks | Model, student: Any, told: Any) -> None:
+    prediction = _ask(student, noisy_latents(told), encoded(teacher, student, told))
     prediction.float().square().mean().backward()
 
 
@@ -247,7 +272,7 @@ def _choices(
     shorter = (length, 1) if clips > 1 else (max(length // 2, 1), 1)
     one = "--set clips.lengths={} --set clips.clips={} --set clips.shares=1".format(*shorter)
     add(one.removeprefix("--set "), rest + rehearsal.both(*shorter).peak)
-    if recipe.form == "full":
+    if recipe.form == "full" and settings_of(run.teacher).family != "champ":
         kept = roles.teacher + roles.encoders + program_memory(run.device)
         add("form=adapter (about: its own weights are few)", kept + activations)
     return choices
@@ -266,5 +291,5 @@ def _probed(run: DistillationRun, *, length: int) -> tuple[float, float]:
             features = teacher.network.encode(told)
             noisy = noisy_latents(told)
             there = timed(lambda: _ask(teacher.network, noisy, features), run.device)
-        both = timed(lambda: _there_and_back(student, told), run.device)
+        both = timed(lambda: _there_and_back(teacher, student, told), run.device)
     return there, both

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
-from quickstep.data.prepared import PreparedSet, pictures_to_video
+from quickstep.data.prepared import DancerData, PreparedSet, pictures_to_video
 from quickstep.files import folder_written_beside
 from quickstep.methods.features import FeatureTasks
 from quickstep.networks.autoencoder import posterior
@@ -27,6 +28,7 @@ def export_run(
     settings: Settings | None,
     pictures: PreparedSet | None,
     name: str,
+    data: Any = None,
 ) -> Path:
     """Writes what was trained: a whole model, or an encoder as a part of one.
 
@@ -38,11 +40,14 @@ def export_run(
         pictures: the rendered set, whose first pictures set an autoencoder's scale, and a
             feature network's.
         name: the recipe's name.
+        data: what it was trained on, as the recipe has it, for the card.
     """
     network = network.eval()
     if settings is not None:
         everything = {**network_parts(network), **parts}
-        return save_model(path, parts=everything, settings=settings, card=_card(name, settings))
+        return save_model(
+            path, parts=everything, settings=settings, card=_card(name, settings, data)
+        )
     if isinstance(network, PoseDetector):
         return export_detector(path, network)
     assert pictures is not None
@@ -78,18 +83,24 @@ def latent_statistics(
     return mean.float().tolist(), std.float().tolist()
 
 
-def _card(name: str, settings: Settings) -> str:
+def _card(name: str, settings: Settings, data: Any) -> str:
     steps = "any" if not settings.steps_allowed else ", ".join(map(str, settings.steps_allowed))
     return (
         f"# {name}\n\n"
         f"A {settings.role} of the {settings.family} family, made by the recipe `{name}` "
         f"(digest `{settings.recipe_digest}`), method `{settings.method}`.\n\n"
-        f"- Data: the procedural dancer, {settings.size[0]}x{settings.size[1]} px, "
-        f"{settings.frames} frames at {settings.fps:g} fps; no picture of a real person.\n"
+        f"- Data: {_source(data)}; {settings.size[0]}x{settings.size[1]} px, "
+        f"{settings.frames} frames at {settings.fps:g} fps.\n"
         f"- Steps: {steps}; best {settings.steps_best}. Sampler `{settings.sampler}`, "
         f"guidance {settings.guidance:g}.\n"
         f"- Licence: {settings.licence}.\n" + _accelerator_lines(settings)
     )
+
+
+def _source(data: Any) -> str:
+    if isinstance(data, DancerData):
+        return "the procedural dancer, no picture of a real person"
+    return "clips prepared from footage, whose own licences hold"
 
 
 def _accelerator_lines(settings: Settings) -> str:

@@ -202,6 +202,7 @@ class _Run:
                 settings=self.settings,
                 pictures=pictures,
                 name=self.name,
+                data=data,
             )
 
         data = self.recipe.data
