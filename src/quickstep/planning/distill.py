@@ -272,7 +272,7 @@ def _choices(
     shorter = (length, 1) if clips > 1 else (max(length // 2, 1), 1)
     one = "--set clips.lengths={} --set clips.clips={} --set clips.shares=1".format(*shorter)
     add(one.removeprefix("--set "), rest + rehearsal.both(*shorter).peak)
-    if recipe.form == "full" and settings_of(run.teacher).family != "champ":
+    if recipe.form == "full":
         kept = roles.teacher + roles.encoders + program_memory(run.device)
         add("form=adapter (about: its own weights are few)", kept + activations)
     return choices

@@ -170,7 +170,8 @@ def with_bank(model: Networks | Model, told: Conditions) -> Conditions:
     """Conditions whose reference a Champ has read already, as it does once for all windows."""
     if not isinstance(told, ChampConditions):
         return told
-    return replace(told, bank=model.network.reference_unet(told.reference, told.image))
+    network: Any = model.network
+    return replace(told, bank=network.reference_unet(told.reference, told.image))
 
 
 def noisy_latents(told: Conditions) -> Float[Tensor, "b f c h w"]:
