@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -38,7 +39,7 @@ def encode(
 ) -> None:
     """Writes frames with any codec and pixel format, at any times (in 1/120 s)."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=12)
+        stream: Any = container.add_stream(codec, rate=12)
         stream.width, stream.height, stream.pix_fmt = pictures.shape[2], pictures.shape[1], form
         stream.codec_context.time_base = Fraction(1, 120)
         for number, picture in enumerate(pictures):

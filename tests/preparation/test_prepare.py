@@ -6,11 +6,12 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import psutil
 import pytest
-import webdataset
+from webdataset.compat import WebDataset
 
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.clip import read_clip
@@ -107,8 +108,8 @@ def test_the_manifest_says_what_is_where(out, dancers):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_reads_them(out):  # it leaves closing the file to the collector
-    dataset = webdataset.WebDataset(str(out / "train-00000.tar"), shardshuffle=False)
-    samples = list(dataset.decode())
+    dataset = WebDataset(str(out / "train-00000.tar"), shardshuffle=False)
+    samples = list(cast(Any, dataset.decode()))
     assert len(samples) == 9
     sample = samples[0]
     assert sample["latents.npy"].dtype == np.float16

@@ -194,6 +194,7 @@ def test_the_full_size_recipes_are_the_papers():
     for name in ("dancelcm_tiktok", "dancelcm_ubc"):
         recipe = find_recipe(name)
         assert isinstance(recipe, StudentRecipe)
+        assert isinstance(recipe.data, FolderData)
         assert recipe.data.size == (512, 768)
         assert recipe.clips.lengths == (16, 32)
         assert (recipe.train.optimizer, recipe.train.learning_rate) == ("adam", 2e-5)

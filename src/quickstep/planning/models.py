@@ -144,7 +144,7 @@ def conditions(model: Networks | Model, sizes: Sizes, *, batch: int = 1) -> Cond
     with torch.no_grad():
         reference = encode_video(model.vae, picture[:, None])[:, 0]
         image = image_embedding(model.image_encoder, picture)
-    told = {
+    told: dict[str, Any] = {
         "image": image.to(like.dtype).expand(batch, -1, -1),
         "reference": reference.to(like.dtype).expand(batch, -1, -1, -1),
     }
@@ -170,8 +170,7 @@ def with_bank(model: Networks | Model, told: Conditions) -> Conditions:
     """Conditions whose reference a Champ has read already, as it does once for all windows."""
     if not isinstance(told, ChampConditions):
         return told
-    network: Any = model.network
-    return replace(told, bank=network.reference_unet(told.reference, told.image))
+    return replace(told, bank=model.network.reference_unet(told.reference, told.image))
 
 
 def noisy_latents(told: Conditions) -> Float[Tensor, "b f c h w"]:
