@@ -226,9 +226,10 @@ def test_an_exported_student_has_no_auxiliary_head(runs):
 
 @pytest.fixture(scope="module")
 def accelerator(runs):
-    """The adapter recipe, on the same teacher."""
+    """The adapter recipe, on the same teacher, with a target of its own."""
     name = "dancelcm-adapter_lab"
-    run_recipe(name, overrides=changes("dancelcm") | ADAPTER, run_folder=runs / name)
+    fields = changes("dancelcm") | ADAPTER | {"method.target": "ema"}
+    run_recipe(name, overrides=fields, run_folder=runs / name)
     return runs / name
 
 
@@ -284,7 +285,7 @@ def test_an_adapters_checkpoint_holds_what_it_learns(runs, accelerator):
 def test_an_interrupted_adapter_goes_on_to_the_same_bits(runs, accelerator):
     name = "dancelcm-adapter_lab"
     folder = runs / f"{name}-again"
-    fields = changes("dancelcm") | ADAPTER
+    fields = changes("dancelcm") | ADAPTER | {"method.target": "ema"}
     # The same schedule of rates, stopped after one step.
     first = fields | {"train.num_steps": "1", "train.decay_fraction": "0"}
     whole = fields | {"train.decay_fraction": "0"}
@@ -368,12 +369,12 @@ def test_settings_of_an_adapter_without_one_are_refused(runs):
 
 
 @pytest.mark.parametrize("form", ["full", "adapter"])
-def test_a_told_student_takes_one_step_over_two_segments(runs, form):
+def test_a_told_student_takes_one_step_over_all_segments(runs, form):
     name, folder = "dancelcm-told_lab", runs / f"told_{form}"
     fields = changes("dancelcm") | ({} if form == "full" else ADAPTER | {"form": "adapter"})
     run_recipe(name, overrides=fields, run_folder=folder)
     model = load_model(folder)
-    assert model.settings.told_edge and model.settings.segments == 2
+    assert model.settings.told_edge and model.settings.segments == 4
     assert (folder / "model" / "quickstep_extras.safetensors").is_file() is (form == "adapter")
     assert model.network.edge_embed[-1].weight.any()
     plan = make_plan(model.settings, num_steps=1)

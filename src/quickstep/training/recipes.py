@@ -232,12 +232,12 @@ def _student(
     Teacher, data and training are the same for all methods. They are compared at equal compute,
     so that one whose step asks the networks more often makes fewer steps.
     """
-    preset, rate = PRESETS[method](guidance=_GUIDANCE), 2e-4
+    preset = PRESETS[method](guidance=_GUIDANCE)
     if method == "dancelcm":
-        preset, rate = replace(preset, config=replace(preset.config, **_SHORT_DANCELCM)), 5e-5
+        preset = replace(preset, config=replace(preset.config, **_SHORT_DANCELCM))
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
-    return _distillation(preset, sizes, teacher=teacher, clips=sizes.clips, rate=rate, face=face)
+    return _distillation(preset, sizes, teacher=teacher, clips=sizes.clips, rate=5e-5, face=face)
 
 
 def _phased(
