@@ -60,12 +60,16 @@ def test_the_length_is_given_once(capsys):
 
 def test_a_distillation_is_planned(model_folders, capsys):
     """Two steps of two clips of two frames: the ledger's evaluations, and what the loop holds."""
-    changes = ["face=none", "train.num_steps=1", "train.accumulation=2", "clips.lengths=2"]
+    changes = [
+        f"teacher={model_folders / 'teacher'}",
+        "face=none",
+        "train.num_steps=1",
+        "train.accumulation=2",
+        "clips.lengths=2",
+    ]
     changes += ["clips.clips=2", "clips.shares=1", "method.skip_target=false", "method.target=ema"]
     words = [word for change in changes for word in ("--set", change)]
-    told = plan(
-        capsys, "distill", "dancelcm_lab", "--init", model_folders / "teacher", "--no-probe", *words
-    )
+    told = plan(capsys, "distill", "dancelcm_lab", "--no-probe", *words)
     memory = told["memory"]
     assert memory["optimiser"] == 2 * memory["gradients"] > 0
     assert memory["target"] == memory["student"] == memory["teacher"]
@@ -83,10 +87,16 @@ def test_a_champ_is_planned(champ_folder, capsys):
     assert long["evaluations"] == 4 * short["evaluations"] > 0
     assert long["flops"]["denoise"] == 4 * short["flops"]["denoise"]
     assert set(short["seconds"]) == {"load", "conditions", "denoise", "decode"}
-    changes = ["face=none", "train.num_steps=2", "clips.lengths=2", "clips.clips=2"]
+    changes = [
+        f"teacher={champ_folder}",
+        "face=none",
+        "train.num_steps=2",
+        "clips.lengths=2",
+        "clips.clips=2",
+    ]
     changes += ["clips.shares=1", "method.target=ema", "method.skip_target=false"]
     words = [word for change in changes for word in ("--set", change)]
-    told = plan(capsys, "distill", "dancelcm_lab", "--init", champ_folder, *words)
+    told = plan(capsys, "distill", "dancelcm_lab", *words)
     memory = told["memory"]
     assert 0 < memory["student"] == memory["target"] < memory["teacher"]
     assert set(told["seconds"]) == {"student", "teacher", "target"}

@@ -21,7 +21,7 @@ from quickstep.networks.folder import ModelError, load_model, save_model
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
-from quickstep.training.recipe_kinds import ChampRecipe, ClipMix, LargeChampRecipe
+from quickstep.training.recipe_kinds import ChampRecipe, ClipMix
 from quickstep.training.recipes import find_recipe
 from quickstep.training.runs import recipe_of_run, run_recipe
 from quickstep.training.student_runs import student_method, student_network, student_settings
@@ -104,7 +104,7 @@ def test_the_full_size_stages_train_on_real_clips(runs, tmp_path):
         names, (100_000, 50_000), (768, 512), (1, 24), strict=True
     ):
         recipe = find_recipe(name)
-        assert isinstance(recipe, LargeChampRecipe)
+        assert isinstance(recipe, ChampRecipe)
         assert recipe.network == ChampShape() and recipe.parametrisation == "v"
         assert (recipe.method.noise_offset, recipe.method.min_snr) == (0.05, 5.0)
         assert (recipe.train.num_steps, recipe.train.learning_rate) == (steps, 1e-5)
@@ -132,7 +132,7 @@ def test_the_full_size_stages_train_on_real_clips(runs, tmp_path):
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed and all("motion_modules" in key for key in changed)
     again = recipe_of_run(names[1], runs / names[1])
-    assert isinstance(again, LargeChampRecipe) and again.gradient_checkpointing
+    assert isinstance(again, ChampRecipe) and again.gradient_checkpointing
 
 
 @pytest.mark.parametrize(

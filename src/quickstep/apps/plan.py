@@ -78,7 +78,6 @@ def plan_distill(
     /,
     *,
     set: Changes = (),
-    init: str | None = None,
     probe: bool = True,
     device: Device = "auto",
     json: Json = False,
@@ -87,9 +86,8 @@ def plan_distill(
 
     Args:
         recipe: name of the recipe, as dancelcm_dancer.
-        set: change a field of the recipe, as train.num_steps=200; may be repeated.
-        init: the teacher: a model or run folder, or a public checkpoint, which need not be there
-            (unianimate, champ, animate-anyone); the recipe's own unless given.
+        set: change a field of the recipe, as train.num_steps=200; may be repeated. teacher= may
+            name a public checkpoint, which need not be there: unianimate, champ, animate-anyone.
         probe: load the teacher and run one clip through it and back, to tell the time.
         device: where it would run; "auto" takes the accelerator if there is one.
         json: print one JSON object instead.
@@ -104,7 +102,7 @@ def plan_distill(
     if not isinstance(found, DistillationRecipe):
         raise ValueError(f"{recipe} is no distillation: plan distill is for those")
     beside = Path("runs") / found.teacher / "model"
-    teacher = init or (str(beside) if beside.is_dir() else found.teacher)
+    teacher = str(beside) if beside.is_dir() else found.teacher
     run = DistillationRun(recipe=found, teacher=teacher, device=chosen_device(device))
     return _told(distillation_needs(run, probe=probe), json=json)
 

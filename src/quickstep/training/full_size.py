@@ -16,9 +16,9 @@ from quickstep.methods.phases import PHASED, STEPS
 from quickstep.methods.presets import dancelcm
 from quickstep.training.config import TrainConfig
 from quickstep.training.recipe_kinds import (
+    ChampRecipe,
     ClipMix,
     FaceSettings,
-    LargeChampRecipe,
     StudentRecipe,
 )
 
@@ -107,20 +107,19 @@ def _champ(method: str) -> dict[str, StudentRecipe]:
     }
 
 
-def _champ_teacher() -> dict[str, LargeChampRecipe]:
+def _champ_teacher() -> dict[str, ChampRecipe]:
     """Champ's own two stages: 100,000 steps on single frames, 50,000 on clips of 24 (its yaml).
 
     AdamW at 1e-5 with decay 0.01, v and min-SNR 5, everything dropped in a tenth. Its 8-bit Adam
     is AdamW here. It starts from Stable Diffusion 1.5 and AnimateDiff; `start` names a model to
     start from, as the public one's to go on from that.
     """
-    frames = LargeChampRecipe(
+    frames = ChampRecipe(
         data=FolderData(folder="data/champ", num_frames=96, size=(768, 768)),
         encoders=(CHAMP,),
         stage="frames",
         clips=ClipMix(lengths=(1,), clips=(4,), shares=(1.0,), any_reference=1.0),
         method=DenoisingConfig(noise_offset=0.05, min_snr=5.0),
-        gradient_checkpointing=False,
         train=TrainConfig(
             num_steps=100_000,
             learning_rate=1e-5,
@@ -144,7 +143,7 @@ def _champ_teacher() -> dict[str, LargeChampRecipe]:
     return {"champ-frames_champ": frames, "champ_champ": clips}
 
 
-FULL_SIZE: dict[str, StudentRecipe | LargeChampRecipe] = {
+FULL_SIZE: dict[str, StudentRecipe | ChampRecipe] = {
     "dancelcm_tiktok": _dancelcm("data/tiktok"),
     "dancelcm_ubc": _dancelcm("data/ubc"),
     "dancelcm-adapter_tiktok": _adapter("data/tiktok"),

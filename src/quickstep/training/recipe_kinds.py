@@ -151,6 +151,7 @@ class ChampRecipe:
         parametrisation: what the network predicts; Champ's predicts v. See `TeacherRecipe`.
         method: the loss.
         guidance: guidance scale the exported model uses unless another is asked for.
+        gradient_checkpointing: compute activations twice instead of keeping them.
         train: the loop.
     """
 
@@ -163,6 +164,7 @@ class ChampRecipe:
     parametrisation: Literal["v", "clean"] = "v"
     method: DenoisingConfig = DenoisingConfig()
     guidance: float = 3.5
+    gradient_checkpointing: bool = False
     train: TrainConfig
 
     def __post_init__(self):
@@ -183,16 +185,6 @@ class ChampRecipe:
                 f"{self.clips.lengths}"
             )
         self.clips.expect_data(self.data)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LargeChampRecipe(ChampRecipe):
-    """A `ChampRecipe` too large to keep all activations: those are computed twice, if so set.
-
-    A further field of `ChampRecipe` would give all that was trained by one another digest.
-    """
-
-    gradient_checkpointing: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from quickstep.data.prepared import DancerData
 from quickstep.networks.champ import ChampNetwork
 from quickstep.networks.folder import ScheduleSettings, Settings
 from quickstep.networks.unianimate import UniAnimateUNet
-from quickstep.training.recipe_kinds import ChampRecipe, LargeChampRecipe, TeacherRecipe
+from quickstep.training.recipe_kinds import ChampRecipe, TeacherRecipe
 
 
 def unianimate_network(
@@ -40,7 +40,7 @@ def champ_network(recipe: ChampRecipe, *, vae: AutoencoderKL, image_encoder: Any
         latent_channels=vae.config.latent_channels,  # type: ignore[attr-defined]
         image_width=image_encoder.config.projection_dim,
     )
-    if isinstance(recipe, LargeChampRecipe) and recipe.gradient_checkpointing:
+    if recipe.gradient_checkpointing:
         network.enable_gradient_checkpointing()
     return network.train_stage(recipe.stage)
 
