@@ -139,7 +139,7 @@ def _roles(run: DistillationRun) -> tuple[_Roles, dict[str, Any]]:
     own = num_bytes(student, trainable=True)
     full = run.recipe.form == "full"
     roles = _Roles(
-        teacher=num_bytes(meta.network),
+        teacher=num_bytes(meta.network) * getattr(torch, run.recipe.teacher_dtype).itemsize // 4,
         encoders=num_bytes(meta.vae) + num_bytes(meta.image_encoder),
         trainable=own,
         student=num_bytes(student) if full else own,
