@@ -23,6 +23,7 @@ def reproduce(
     study: Annotated[Positional[str], arg(metavar="STUDY")],
     /,
     *,
+    rows: tuple[str, ...] = (),
     budget: Literal["small", "full"] = "small",
     evaluations: int | None = None,
     seeds: int = 3,
@@ -46,6 +47,7 @@ def reproduce(
     Args:
         study: dancelcm-table1 to -table5, dancelcm-fig1, -fig4, -fig5, -fig6; cosec-table1 to
             -table5, cosec-fig4 to -fig7; quickstep-best.
+        rows: only these rows: "CoSeC-LCD, 2", or "Teacher" for all its steps; empty for all.
         budget: what each student may spend; small takes minutes a student on two cores.
         evaluations: another budget: network evaluations for each clip of a batch.
         seeds: trainings of each student, seeds 0, 1, ...
@@ -69,12 +71,14 @@ def reproduce(
     from quickstep.evaluation.reproduction.contenders import Terms
     from quickstep.evaluation.reproduction.pages import write_study
     from quickstep.evaluation.reproduction.studies import find_study
+    from quickstep.evaluation.reproduction.study import only_rows
     from quickstep.evaluation.reproduction.study_runs import expect_metric
 
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1: got {seeds}")
     expect_metric(sweep_by)
     wanted = find_study(study)
+    wanted = only_rows(wanted, rows) if rows else wanted
     rates = _rates(rate, [contender.name for contender in wanted.contenders])
     terms = Terms(
         size=size,

@@ -8,6 +8,7 @@ from quickstep.evaluation.reproduction.contenders import Terms, contender_recipe
 from quickstep.evaluation.reproduction.studies import STUDIES, find_study
 from quickstep.evaluation.reproduction.study import (
     Contender,
+    only_rows,
     printed_metrics,
     printed_row,
     row_name,
@@ -149,3 +150,24 @@ def test_what_is_judged_elsewhere_is_trained_at_home():
     assert (study.preset, study.judged) == (None, "wild")
     recipe = contender_recipe(study.contenders[0], Terms(judged="wild"), seed=0)
     assert isinstance(recipe.data, DancerData) and recipe.data.preset == "plain"
+
+
+def test_some_rows_keep_the_claims_that_are_of_them():
+    whole = find_study("cosec-table3")
+    some = only_rows(whole, ["CoSeC-LCD", "Teacher, 8", "Teacher, 2"])
+    assert [row_name(row) for row in some.rows] == ["Teacher, 2", "Teacher, 8", "CoSeC-LCD, 2"]
+    assert [(each.better, each.worse) for each in some.claims] == [
+        ("CoSeC-LCD, 2", "Teacher, 2"),
+        ("CoSeC-LCD, 2", "Teacher, 8"),
+    ]
+    assert some.left_out == ("Teacher, 4", "Teacher, 6")
+    teachers = only_rows(whole, ["Teacher"])
+    assert (teachers.contenders, teachers.claims) == ((), ())
+    assert only_rows(whole, ["Teacher", "CoSeC-LCD"]) == whole
+    pairs = only_rows(find_study("cosec-table4"), ["ReferenceLCM"])
+    assert [row_name(row) for row in pairs.rows] == ["ReferenceLCM, 2"], "not the one in pairs"
+
+
+def test_a_row_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match="no row 'Teacher, 3' in cosec-fig4: rows are Teacher, 2;"):
+        only_rows(find_study("cosec-fig4"), ["Teacher", "Teacher, 3"])

@@ -62,6 +62,7 @@ def study_json(result: StudyResult, *, command: str) -> dict[str, Any]:
             for contender in result.study.contenders
         },
         "rows": [_row(row, result.metrics) for row in result.rows],
+        "left_out": list(result.study.left_out),
         "verdicts": [_verdict(verdict) for verdict in result.verdicts],
     }
 
@@ -139,6 +140,9 @@ def _terms(result: StudyResult, command: str) -> Iterator[str]:
         f"seed{'s' * (len(result.seeds) != 1)} each. Judged on {terms.clips} {terms.split} clips "
         f"of {terms.frames} frames that no recipe has seen{_preset(terms)}."
     )
+    if result.study.left_out:
+        yield ""
+        yield f"Rows that were left out: {'; '.join(result.study.left_out)}."
     if result.study.contenders:
         yield ""
         yield f"| student | recipe | digest (seed {result.seeds[0]}) | changed | steps | rate |"

@@ -1,7 +1,7 @@
 """What a study is: contenders to be trained, rows to be judged, and what the paper says of them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from quickstep.evaluation.published import PublishedRow, published_rows
@@ -81,6 +81,7 @@ class Study:
         preset: of the dancer, where it is not the recipe's own.
         judged: of the dancer for the judged clips alone, where no student was trained on it.
         figure: what the picture shows.
+        left_out: names of the rows that were taken away (`only_rows`).
     """
 
     name: str
@@ -92,6 +93,7 @@ class Study:
     preset: str | None = None
     judged: str | None = None
     figure: Figure = "frames"
+    left_out: tuple[str, ...] = ()
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
@@ -108,6 +110,29 @@ def over(better: str, *others: str) -> tuple[Claim, ...]:
 def row_name(row: StudyRow) -> str:
     """A row's name in claims: its label and steps."""
     return row.label if row.steps is None else f"{row.label}, {row.steps}"
+
+
+def only_rows(study: Study, names: Sequence[str]) -> Study:
+    """The study with some of its rows alone, and the claims that are of these.
+
+    Args:
+        study: the whole.
+        names: of rows, by label and steps (``"Teacher, 20"``), or by label for all its steps.
+
+    Raises:
+        ValueError: no such row; the message lists those there are.
+    """
+    known = {name: {row.label, name} for row in study.rows for name in [row_name(row)]}
+    for name in names:
+        if not any(name in each for each in known.values()):
+            raise ValueError(f"no row {name!r} in {study.name}: rows are {'; '.join(known)}")
+    kept = [name for name, each in known.items() if each & set(names)]
+    return replace(
+        study,
+        rows=tuple(row for row in study.rows if row_name(row) in kept),
+        claims=tuple(each for each in study.claims if {each.better, each.worse} <= set(kept)),
+        left_out=tuple(name for name in known if name not in kept),
+    )
 
 
 def printed_row(study: Study, row: StudyRow) -> PublishedRow | None:
