@@ -7,15 +7,24 @@ import pytest
 import torch
 from torch import nn
 
+from quickstep.data.batches import OF_REFERENCE
 from quickstep.losses.contrastive import sample_distance, target_aggregation
 from quickstep.losses.temporal import temporal_aggregation
 from quickstep.methods.consistency import Consistency, ConsistencyConfig
 from quickstep.methods.cosec import CoSeCConfig, Sources, regularisation, sources_of
+from quickstep.networks.unianimate import UniAnimateConditions
 from quickstep.teachers.protocol import Denoiser
 from quickstep.teachers.unianimate import unianimate_conditions
 
 GROUPS, MEMBERS = 4, 2
 PAPER = CoSeCConfig(eta_weight=0.1, cons_weight=0.02)
+
+
+class Told(torch.Tensor):
+    """References as numbers, as conditions that can be swapped."""
+
+    def swapped(self, clips, references):
+        return self[references]
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def build(gain_pair, schedule):
             student or copy.deepcopy(gain_pair[1]),
             Denoiser(copy.deepcopy(gain_pair[0]), schedule, "clean"),
             ConsistencyConfig(cosec=cosec, num_segments=1, **settings),
-            conditions=lambda batch: batch["reference"],
+            conditions=lambda batch: batch["reference"].as_subclass(Told),
         )
 
     return build
@@ -213,6 +222,21 @@ def test_sharing_the_untold_branch_changes_no_target(network, clip_batch, schedu
             denoiser.guided(noisy, t, features, guidance=2.5, members=members) for members in (1, 2)
         )
     torch.testing.assert_close(shared, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_swapped_clips_of_unianimate_keep_their_pose_alone(clip_batch):
+    batch = clip_batch | {"face": torch.rand(2, 1, 12), "face_found": torch.tensor([True, False])}
+    batch["picture"] = clip_batch["reference_pose"].flip(0)
+    clips, references = torch.tensor([0, 1]), torch.tensor([1, 0])
+    told = batch | {name: batch[name][references] for name in OF_REFERENCE}
+    whole, by_hand = (
+        unianimate_conditions(each, reference_everywhere=True) for each in (batch, told)
+    )
+    swapped = whole.swapped(clips, references)
+    for name, value in vars(by_hand).items():
+        assert torch.equal(getattr(swapped, name), value), name
+    plain = UniAnimateConditions(image=batch["image"]).swapped(clips, references)
+    assert plain.pose is None and plain.image is not None
 
 
 def test_a_frozen_part_gets_no_gradient_and_is_not_copied(build, grouped_batch, schedule):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from quickstep.data.batches import OF_REFERENCE
 from quickstep.methods.consistency import Consistency
 from quickstep.methods.consistency_config import ConsistencyConfig
 from quickstep.methods.cosec import CoSeCConfig
@@ -77,10 +78,25 @@ def test_26_references_are_read_once_and_only_the_student_learns(
     assert ("temporal" in loss.parts) == (phase == "clips")
 
 
-def test_a_swapped_reference_is_read_anew(build, champ, count_rows, generator):
+def test_26_swapped_references_are_read_once_too(build, champ, count_rows, generator):
     cosec = CoSeCConfig(eta_weight=0.1, cons_weight=0.02, cons="swap")
     method = build(ConsistencyConfig(num_segments=1, cosec=cosec))
     references = count_rows(champ.reference_unet)
+    student = count_rows(method.trainable)
     loss = method.loss(grouped_batch(generator, frames=2), generator=generator, progress=0.0)
-    assert references == [4, 2]
+    assert (references, student) == ([4], [4, 2])
     assert loss.parts["cross_source"] > 0
+
+
+def test_swapped_clips_are_those_that_would_be_told_so(champ, generator):
+    """The state and maps of the first clips, the references of the third and first."""
+    batch = grouped_batch(generator, frames=2)
+    clips, references = torch.tensor([0, 2]), torch.tensor([2, 0])
+    told = {name: value[clips] for name, value in batch.items()}
+    told |= {name: batch[name][references] for name in OF_REFERENCE if name in batch}
+    encode = SharedEncoding(champ)
+    noisy, t = batch["latents"][clips], torch.tensor([800, 400])
+    with torch.no_grad():
+        swapped = champ(noisy, t, encode(batch).swapped(clips, references))
+        torch.testing.assert_close(swapped, champ(noisy, t, encode(told)))
+        assert not torch.allclose(swapped, champ(noisy, t, encode(batch).rows(clips)), atol=1e-3)

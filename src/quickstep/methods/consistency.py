@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from quickstep.data.batches import OF_REFERENCE
 from quickstep.diffusion.addim import addim_clean, clean_variance
 from quickstep.diffusion.consistency import consistency_target, residual_scale
 from quickstep.diffusion.edges import draw_edge
@@ -24,7 +23,6 @@ from quickstep.methods.distillation import (
     Estimates,
     both_estimates,
     evaluating,
-    rows_of,
 )
 from quickstep.methods.protocol import Loss
 from quickstep.methods.weighting import motion_weight_of, person_weight
@@ -148,7 +146,7 @@ class Consistency(Distillation):
             parts["auxiliary"] = auxiliary.detach()
         if config.motion_weight:
             parts["motion"] = batch["motion"].float().mean()
-        swapped = self._swapped_estimates(step, batch) if config.cosec.is_swapping else None
+        swapped = self._swapped_estimates(step) if config.cosec.is_swapping else None
         extra, of_sources = regularisation(
             estimates.clean,
             step.clean,
@@ -231,19 +229,12 @@ class Consistency(Distillation):
             return both_estimates(student, step.noisy, step.pair.t_from, features)
         return Estimates(student.clean(step.noisy, step.pair.t_from, features))
 
-    def _swapped_estimates(
-        self, step: Step, batch: Mapping[str, Tensor]
-    ) -> Float[Tensor, "p f c h w"]:
+    def _swapped_estimates(self, step: Step) -> Float[Tensor, "p f c h w"]:
         """The student told, in the first clips of paired groups, the other group's reference."""
         sources, student = step.sources, self.denoiser(self.trainable)
-        rows = sources.first[: 2 * sources.pairs]
-        others = rows_of(batch, rows[sources.partners])
-        told = rows_of(batch, rows) | {
-            name: others[name] for name in OF_REFERENCE if name in others
-        }
-        rows = rows.to(step.noisy.device)
-        edge = step.pair.edge[rows]
-        features = self._told(student, self.conditions(told), edge)
+        rows = sources.first[: 2 * sources.pairs].to(step.noisy.device)
+        others = rows[sources.partners.to(rows.device)]
+        features = self._told(student, step.conditions.swapped(rows, others), step.pair.edge[rows])
         return student.clean(step.noisy[rows], step.pair.t_from[rows], features)
 
     def _teacher_estimate(self, step: Step) -> Float[Tensor, "b f c h w"]:

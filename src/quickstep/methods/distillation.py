@@ -14,7 +14,8 @@ from quickstep.methods.protocol import PlainMethod
 from quickstep.teachers.protocol import Denoiser
 
 Conditions = Callable[[Mapping[str, Tensor]], Any]
-"""What a network is told of a batch."""
+"""What a network is told of a batch. With ``cons="swap"`` that has a method
+``swapped(clips, references)``: some of its clips, each told with the reference of another."""
 
 
 class Estimates(NamedTuple):
@@ -136,11 +137,6 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def rows_of(batch: Mapping[str, Tensor], rows: Int[Tensor, " n"]) -> dict[str, Tensor]:
-    """Some clips of a batch."""
-    return {name: value[rows.to(value.device)] for name, value in batch.items()}
 
 
 def _expect_teacher(teacher: Denoiser, segments: Segments) -> None:

@@ -112,6 +112,11 @@ class ChampFeatures:
             edge=None if self.edge is None else self.edge[index],
         )
 
+    def swapped(self, clips: Int[Tensor, " n"], references: Int[Tensor, " n"]) -> "ChampFeatures":
+        """Some clips, each told with the reference of another; the bank is read as it is."""
+        own = self.rows(clips)
+        return replace(self.rows(references), pose=own.pose, edge=own.edge)
+
     @staticmethod
     def cat(features: Sequence["ChampFeatures"]) -> "ChampFeatures":
         """One batch out of several. Those of one bank keep it, with what it has projected."""

@@ -1,7 +1,7 @@
 """What UniAnimate's network is told, and the encoders that turn it into features once per clip."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,6 +38,16 @@ class UniAnimateConditions:
     face_found: Bool[Tensor, " b"] | None = None
     """Which clips have a face; None means that all have. What `face` holds of the others is not
     looked at."""
+
+    def swapped(
+        self, clips: Int[Tensor, " n"], references: Int[Tensor, " n"]
+    ) -> "UniAnimateConditions":
+        """Some clips, each told with the reference of another: all but the pose is of that."""
+        rows = {each.name: references for each in fields(self)} | {"pose": clips}
+        known = {name: getattr(self, name) for name in rows}
+        return UniAnimateConditions(
+            **{name: part[rows[name]] for name, part in known.items() if part is not None}
+        )
 
 
 @dataclass(frozen=True)
