@@ -113,7 +113,7 @@ def test_what_cannot_be_meant_is_one_line():
 
 
 def test_terms_are_added_one_by_one():
-    """Table 4: each row is the one before and one term more; the last one's phases are CoSeC's."""
+    """Table 4: each row is the one before and one thing more, on the same batches but the first."""
     rows = {row.label: row.contender for row in find_study("cosec-table4").rows}
     weights = {}
     for label, contender in rows.items():
@@ -123,17 +123,17 @@ def test_terms_are_added_one_by_one():
         assert second.start.startswith(f"{next(iter(contender.phases)).name}_dancer-")
         spatial, temporal = first.method.cosec, second.method.cosec
         weights[label] = (
-            first.clips.references,
+            (first.clips.references, second.clips.references),
             spatial.eta_weight,
             spatial.cons_weight,
             temporal.temporal_weight,
         )
     assert weights == {
-        "ReferenceLCM, in pairs": (2, 0.0, 0.0, 0.0),
-        "ReferenceLCM": (1, 0.0, 0.0, 0.0),
-        "+ ETA (spatial)": (2, 0.1, 0.0, 0.0),
-        "+ CoNS (spatial)": (2, 0.1, 0.02, 0.0),
-        "+ ETA (temporal)": (2, 0.1, 0.02, 0.05),
+        "ReferenceLCM, in pairs": ((2, 2), 0.0, 0.0, 0.0),
+        "ReferenceLCM": ((1, 1), 0.0, 0.0, 0.0),
+        "+ ETA (spatial)": ((2, 2), 0.1, 0.0, 0.0),
+        "+ CoNS (spatial)": ((2, 2), 0.1, 0.02, 0.0),
+        "+ ETA (temporal)": ((2, 2), 0.1, 0.02, 0.05),
     }
 
 

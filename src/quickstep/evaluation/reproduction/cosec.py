@@ -20,13 +20,16 @@ PAPER = "cosec"
 _FRAMES, _CLIPS = (count / sum(STEPS) for count in STEPS)
 
 
-def _frames(name: str, recipe: str, **changes: str) -> Contender:
-    fields = {f"method.cosec.{field}": value for field, value in changes.items()}
-    return Contender(f"{name}-frames", f"{recipe}-frames", fields, share=_FRAMES)
+def _frames(name: str, recipe: str, **weights: str) -> Contender:
+    return Contender(f"{name}-frames", f"{recipe}-frames", _weights(weights), share=_FRAMES)
 
 
-def _clips(name: str, recipe: str, start: Contender) -> Contender:
-    return Contender(name, recipe, start=start, share=_CLIPS)
+def _clips(name: str, recipe: str, start: Contender, **weights: str) -> Contender:
+    return Contender(name, recipe, _weights(weights), start=start, share=_CLIPS)
+
+
+def _weights(of_terms: dict[str, str]) -> dict[str, str]:
+    return {f"method.cosec.{term}_weight": value for term, value in of_terms.items()}
 
 
 _COSEC_FRAMES = _frames("cosec", "cosec")
@@ -35,10 +38,10 @@ COSEC = _clips("cosec", "cosec", _COSEC_FRAMES)
 QUICKSTEP_BEST = _clips(
     "quickstep-best", "quickstep-best", _frames("quickstep-best", "quickstep-best")
 )
-PAIRS = _clips("pairs", "referencelcm", _frames("pairs", "cosec", eta_weight="0", cons_weight="0"))
+PAIRS = _clips("pairs", "cosec", _frames("pairs", "cosec", eta="0", cons="0"), temporal="0")
 """ReferenceLCM on the batches that CoSeC's terms need: what they change by themselves."""
-ETA = _clips("eta", "referencelcm", _frames("eta", "cosec", cons_weight="0"))
-CONS = _clips("eta-cons", "referencelcm", _COSEC_FRAMES)
+ETA = _clips("eta", "cosec", _frames("eta", "cosec", cons="0"), temporal="0")
+CONS = _clips("eta-cons", "cosec", _COSEC_FRAMES, temporal="0")
 
 _COPY, _ROUND_TRIP = StudyRow(label=COPY), StudyRow(label=ROUND_TRIP)
 
@@ -161,11 +164,15 @@ _FIG6 = Study(
     table=None,
     rows=(
         _ours("ReferenceLCM", REFERENCELCM),
+        _PAIRS,
         _ours("+ ETA", ETA),
         _ours("+ ETA + CoNS", CONS),
     ),
     claims=(
-        *over("ReferenceLCM, 2", "+ ETA, 2"),
+        *(
+            Claim(better=f"ReferenceLCM{which}, 2", worse="+ ETA, 2")
+            for which in ("", ", in pairs")
+        ),
         *over("+ ETA + CoNS, 2", "+ ETA, 2", "ReferenceLCM, 2"),
     ),
     figure="details",
