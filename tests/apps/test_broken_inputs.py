@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from films import backwards, sound_alone
 from quickstep.animation.driving import read_driving
 from quickstep.animation.pictures import read_picture
 from quickstep.apps.cli import main
@@ -43,15 +44,15 @@ def write_cut_short(path: Path, drawn, dance) -> None:
 
 
 def write_sound(path: Path, drawn, dance) -> None:
-    import av
+    sound_alone(path)
 
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
-        tone = np.zeros((1, 16000), np.float32)
-        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+
+def write_backwards(path: Path, drawn, dance) -> None:
+    backwards(path, drawn(4))
+
+
+def write_nobody(path: Path, drawn, dance) -> None:
+    write_video(path, np.full((3, 64, 64, 3), 128, np.uint8), fps=12)
 
 
 def write_lacking(path: Path, drawn, dance) -> None:
@@ -99,6 +100,8 @@ def write_empty_folder(path: Path, drawn, dance) -> None:
 REFUSED = {
     "short.mp4": (write_cut_short, r"cut short: \d+ of its 24 frames"),
     "sound.mp4": (write_sound, "there is no video in it"),
+    "backwards.mkv": (write_backwards, "the time runs backwards at frame 2"),
+    "nobody.mp4": (write_nobody, "nobody is found in any of the 3 frames"),
     "lacking.npz": (write_lacking, "the .npz lacks scores"),
     "unordered": (write_unordered, "10.png sorts before 8.png: names must sort"),
     "gap": (write_gap, "a frame is missing between 02.png and 04.png"),
@@ -115,7 +118,6 @@ REFUSED = {
 def test_a_dance_that_cannot_be_used_is_one_line(
     name, tmp_path, drawn, dance, model_folders, capsys
 ):
-
     write, message = REFUSED[name]
     write(tmp_path / name, drawn, dance)
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "me.png")

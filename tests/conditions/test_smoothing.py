@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from quickstep.conditions.skeleton import Poses
-from quickstep.conditions.smoothing import FILLED_SCORE, fill_gaps, filled_poses, smoothed_poses
+from quickstep.conditions.smoothing import (
+    FILLED_SCORE,
+    evenly_timed,
+    fill_gaps,
+    filled_poses,
+    smoothed_poses,
+)
 
 
 def line(num_frames: int) -> Poses:
@@ -85,3 +91,22 @@ def test_no_smoothing_is_none_and_nonsense_is_refused():
 
 def test_one_frame_is_left_alone():
     np.testing.assert_allclose(smoothed_poses(line(1), spread=3.0).keypoints, line(1).keypoints)
+
+
+def test_poses_at_uneven_times_are_laid_on_an_even_clock():
+    even = line(9)
+    seconds = np.array([0.0, 0.1, 0.4, 0.5, 0.8]) + 3  # frames 2, 3, 6 and 7 are missing
+    uneven = even[[0, 1, 4, 5, 8]]
+    timed = evenly_timed(uneven, seconds, fps=10)
+    np.testing.assert_allclose(timed.keypoints, even.keypoints, atol=1e-4)
+    assert timed.visible.all() and timed.fps == 10
+    hidden = evenly_timed(without(uneven, slice(2, 3), 7), seconds, fps=10)
+    assert hidden.visible[:, 7].tolist() == [True] * 3 + [False] * 2 + [True] * 4
+    np.testing.assert_allclose(hidden.keypoints[2, 7], even.keypoints[1, 7], atol=1e-4)
+    assert len(evenly_timed(even[0], np.array([2.0]), fps=10)) == 1
+
+
+@pytest.mark.parametrize("seconds", [[0.0, 0.1], [0.0, 0.2, 0.2]])
+def test_times_that_cannot_be_are_refused(seconds):
+    with pytest.raises(ValueError, match="seconds must grow, one for each of 3 frames"):
+        evenly_timed(line(3), np.array(seconds), fps=10)

@@ -50,7 +50,7 @@ def video(tmp_path: Path) -> Path:
 def test_footage_gives_a_persons_poses_and_says_by_what(video: Path, detector: Path):
     told = []
     search = Search(detector=str(detector), threads=1)
-    poses = find_poses(video, search, report=lambda *words: told.append(words))
+    poses = find_poses(video, search, report=lambda *words: told.append(words)).poses
     assert (len(poses), poses.size, poses.fps) == (5, (64, 64), 12.0)
     assert poses.visible[:, 10].all() and not poses.visible[:, 9].any()
     expected = 32 + (PLACES - np.array([12, 16])) * 40 / 32
@@ -61,7 +61,7 @@ def test_footage_gives_a_persons_poses_and_says_by_what(video: Path, detector: P
 
 
 def test_the_threshold_hides_keypoints_and_loses_nobody(video: Path, detector: Path):
-    strict = find_poses(video, Search(detector=str(detector), threshold=0.95, threads=1))
+    strict = find_poses(video, Search(detector=str(detector), threshold=0.95, threads=1)).poses
     assert not strict.visible.any()
     assert strict.keypoints[:, 10].any()
 
@@ -114,7 +114,7 @@ def test_searches_that_mean_nothing_are_refused(changes: dict, message: str):
 def test_the_built_in_detector_finds_dancers_that_it_never_saw(tmp_path: Path):
     clip = render_clip(DancerSeeds.of(1_000_010), num_frames=3, size=128, fps=2.0)
     write_video(tmp_path / "dance.mp4", clip.rgb.numpy(), fps=2.0)
-    found = find_poses(tmp_path / "dance.mp4", Search(threads=1))
+    found = find_poses(tmp_path / "dance.mp4", Search(threads=1)).poses
     truth = dancer_poses(clip)
     torso = np.hypot(*(truth.neck()[0] - truth.hip()[0]).T)[:, None]
     seen = (truth.scores == 1.0)[:, BODY]

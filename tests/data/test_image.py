@@ -47,6 +47,7 @@ def test_transparent_parts_lie_on_white(tmp_path: Path, picture: np.ndarray):
     read = read_image(tmp_path / "a.png")
     assert (read[:, :32] == 255).all()
     np.testing.assert_array_equal(read[:, 32:], picture[:, 32:])
+    assert (read_image(tmp_path / "a.png", ground="black")[:, :32] == 0).all()
 
 
 def test_a_transparent_palette_colour_lies_on_white(tmp_path: Path):

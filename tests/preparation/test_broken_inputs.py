@@ -6,18 +6,15 @@ import json
 import os
 import resource
 import shutil
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from films import backwards, deep, encode, grey, sound_alone, turned, with_alpha
 from quickstep.apps.cli import main
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.skeleton import Poses
@@ -26,48 +23,6 @@ from quickstep.data.shards import ShardClips, ShardData
 from quickstep.data.video import write_video
 
 OPTIONS = ["--frames", "8", "--min-frames", "4", "--size", "64", "64", "--device", "cpu"]
-
-
-def encode(
-    path: Path,
-    pictures: np.ndarray,
-    *,
-    codec: str = "libx264",
-    form: str = "yuv420p",
-    given: str = "rgb24",
-    times: list[int] | None = None,
-) -> None:
-    """Writes frames with any codec and pixel format, at any times (in 1/120 s)."""
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=12)
-        stream.width, stream.height, stream.pix_fmt = pictures.shape[2], pictures.shape[1], form
-        stream.codec_context.time_base = Fraction(1, 120)
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=given)
-            frame.pts = times[number] if times else 10 * number
-            frame.time_base = Fraction(1, 120)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def turned(path: Path) -> None:
-    """Notes in an mp4's track header that its pictures are to be turned by a quarter."""
-    content = bytearray(path.read_bytes())
-    matrix = content.index(b"tkhd") + 44
-    quarter = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    content[matrix : matrix + 36] = struct.pack(">9i", *quarter)
-    path.write_bytes(content)
-
-
-def silent_mp4(path: Path) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=16000)
-        stream.layout = "mono"
-        tone = np.zeros((1, 16000), np.float32)
-        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 @pytest.fixture(scope="module")
@@ -95,22 +50,19 @@ def films(tmp_path_factory, film, dances) -> Path:
     encode(beside("uneven", poses[slice(12)]), frames[:12], times=uneven)
     gap = [10 * n + 50 * (n >= 6) for n in range(12)]
     encode(beside("gap", poses[slice(12)]), frames[:12], times=gap)
-    encode(beside("turned", poses[slice(8)]), np.rot90(frames[:8], 1, (1, 2)))
-    turned(home / "turned.mp4")
+    turned(beside("turned", poses[slice(8)]), frames[:8])
     write_video(beside("odd", poses[slice(8)]), frames[:8, :63, :61], fps=12, full_colour=True)
     replaced(poses[slice(8)], size=(61, 63)).write(home / "odd.npz")
     write_video(beside("single", poses[0]), frames[:1], fps=12)
-    silent_mp4(beside("sound"))
-    alpha = np.concatenate([frames[:8], np.full((8, 64, 64, 1), 255, np.uint8)], axis=-1)
-    alpha[:, :8, :, 3] = 0
-    encode(home / "alpha.mov", alpha, codec="png", form="rgba", given="rgba")
-    poses[slice(8)].write(home / "alpha.npz")
-    deep = frames[:8].astype(np.uint16) * 257
-    encode(home / "deep.mkv", deep, codec="ffv1", form="gbrp16le", given="rgb48le")
-    poses[slice(8)].write(home / "deep.npz")
-    grey = frames[:8].mean(axis=-1).round().astype(np.uint8)
-    encode(home / "grey.mkv", grey, codec="ffv1", form="gray", given="gray")
-    poses[slice(8)].write(home / "grey.npz")
+    sound_alone(beside("sound"))
+    alpha = np.full((8, 64, 64), 255, np.uint8)
+    alpha[:, :8] = 0
+    with_alpha(home / "alpha.mov", frames[:8], alpha)
+    deep(home / "deep.mkv", frames[:8])
+    grey(home / "grey.mkv", frames[:8])
+    backwards(home / "backwards.mkv", frames[:8])
+    for name in ("alpha", "deep", "grey", "backwards"):
+        poses[slice(8)].write(home / f"{name}.npz")
     write_video(
         beside("nobody", Poses.hidden(num_frames=16, size=(64, 64), fps=12)), frames[:16], fps=12
     )
@@ -167,6 +119,7 @@ EXPECTED = {
     "gap": "frames are missing here, and none is repeated",
     "single": "only 1 good frames in a row, a clip needs 4",
     "sound": "there is no video in it",
+    "backwards": "the time runs backwards at frame 2",
     "nobody": "no person is seen",
     "nan": r"keypoints must be finite: got \[nan, nan\] at frame 5, point 9",
     "lacking": "the .npz lacks scores",

@@ -5,13 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from quickstep.data.clock import Tick, resampled
 from quickstep.data.image import write_image
 from quickstep.data.video import TimedFrame, VideoError
 from quickstep.preparation.frames import (
     MAX_SIDE,
-    Tick,
     expect_rate,
-    resampled,
     source_frames,
     stretches,
 )

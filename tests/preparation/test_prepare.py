@@ -15,12 +15,12 @@ from webdataset.compat import WebDataset
 
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.clip import read_clip
+from quickstep.data.footage import FoundPoses
 from quickstep.data.shards import ShardClips, ShardData, ShardError
 from quickstep.data.views import View
 from quickstep.losses.motion import moving_cells
 from quickstep.networks.autoencoder import encode_video
 from quickstep.preparation import sharing
-from quickstep.preparation.poses import FoundPoses
 from quickstep.preparation.prepare import PrepareError, Summary, claim, prepare_footage
 from quickstep.preparation.settings import PrepareSettings
 from quickstep.preparation.sharing import SharingError, prepare_all

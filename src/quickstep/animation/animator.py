@@ -206,14 +206,15 @@ class Animator(MemoryLevers):
     ) -> Driving | MapDriving:
         """Reads a dance as this model is told it: `read_driving`, of a Champ `read_map_driving`.
 
-        `search` says how poses are looked for in footage.
+        `search` says how poses are looked for in footage. Poses of a video whose frames come by no
+        even clock, as a phone's, are brought to one.
 
         Raises:
             ValueError: nothing there, or nothing that this model can be told; one line.
         """
         if self.settings.family != "champ":
             told = None if report is None else lambda done, total, stage: report(stage, done, total)
-            return read_driving(source, search, report=told)
+            return read_driving(source, search, report=told).evenly()
         if isinstance(source, Poses):
             raise ValueError("this model is told pose maps, which keypoints alone do not have")
         return read_map_driving(source, names=self._map_names)

@@ -1,16 +1,20 @@
 """The dance: read from keypoints, skeleton pictures or a clip folder, or found in footage."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from quickstep.conditions.body import BodyError, BodyMesh, is_body, read_body
 from quickstep.conditions.reading import read_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
+from quickstep.conditions.smoothing import evenly_timed
 from quickstep.data.body_maps import seen_poses, skeleton_beside
 from quickstep.data.clip import REFERENCE_POSE
+from quickstep.data.clock import is_even, running_rate
+from quickstep.data.film import Film
 from quickstep.data.footage import (
     DEFAULT_SEARCH,
     Search,
@@ -18,9 +22,9 @@ from quickstep.data.footage import (
     find_poses,
     is_skeleton_video,
 )
-from quickstep.data.image import PICTURE_SUFFIXES, numbered_pictures, read_image
+from quickstep.data.image import PICTURE_SUFFIXES, ImageError, numbered_pictures, read_image
 from quickstep.data.prepared import Report
-from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
+from quickstep.data.video import VIDEO_SUFFIXES, video_info
 
 PICTURES_FPS = 8.0
 """Frame rate of a folder of pose pictures, which names none; UniAnimate saves at 8."""
@@ -37,6 +41,8 @@ class Driving:
         folder: the clip folder it is from, resolved, or None.
         body: the body whose skeleton the poses are, for a body mesh.
         search: how the poses were found when it is footage, else None.
+        people: the most persons in a frame of footage.
+        seconds: when each frame is shown, where a video's frames come by no even clock.
     """
 
     poses: Poses
@@ -45,6 +51,15 @@ class Driving:
     folder: Path | None = None
     body: BodyMesh | None = None
     search: Search | None = None
+    people: int = 1
+    seconds: Float[np.ndarray, " f"] | None = None
+
+    def evenly(self) -> "Driving":
+        """The same dance by an even clock, at the rate that its video has while it runs."""
+        if self.seconds is None:
+            return self
+        fps = running_rate(self.seconds) or self.poses.fps
+        return replace(self, poses=evenly_timed(self.poses, self.seconds, fps=fps))
 
 
 def read_driving(
@@ -88,10 +103,22 @@ def read_driving(
 def _read_video(path: Path, search: Search | None, report: Report | None) -> Driving:
     audio = path if video_info(path).has_audio else None
     if search is None or is_skeleton_video(path):
-        video = read_video(path)
-        return Driving(poses=_skeletons_of(video.frames, float(video.fps), path), audio=audio)
-    poses = find_poses(path, search, report=report)
-    return Driving(poses=poses, audio=audio, truth=path, search=search)
+        film = Film(path, ground="black")
+        poses = _skeletons_of(film, film.fps, path)
+        return Driving(poses=poses, audio=audio, seconds=_uneven(film.seconds))
+    found = find_poses(path, search, report=report)
+    return Driving(
+        poses=found.poses,
+        audio=audio,
+        truth=path,
+        search=search,
+        people=int(found.people.max()),
+        seconds=_uneven(found.seconds),
+    )
+
+
+def _uneven(seconds: Float[np.ndarray, " f"] | None) -> Float[np.ndarray, " f"] | None:
+    return None if seconds is None or is_even(seconds) else seconds
 
 
 def _read_body(path: Path) -> Driving:
@@ -111,14 +138,26 @@ def _read_folder(folder: Path) -> Driving:
     names = sorted(path for path in folder.iterdir() if path.is_file())
     if any(path.suffix.lower() in PICTURE_SUFFIXES for path in names):
         pictures = numbered_pictures(folder, but="ref")
-        frames = [read_image(path) for path in pictures]
-        odd = next((i for i, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
-        if odd is not None:
-            raise PoseError(f"{pictures[odd]}: its size differs from {pictures[0].name}'s")
-        return Driving(poses=_skeletons_of(np.stack(frames), PICTURES_FPS, folder))
+        return Driving(poses=_skeletons_of(_Pictures(pictures), PICTURES_FPS, folder))
     if any(path.suffix.lower() == ".json" for path in names):
         return Driving(poses=Poses.read(folder))
     raise PoseError(f"{folder}: neither a clip folder nor one of skeleton pictures or jsons")
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Skeleton pictures, read anew at each pass."""
+
+    paths: Sequence[Path]
+
+    def __iter__(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        shape = None
+        for path in self.paths:
+            picture = read_image(path, ground="black")
+            shape = shape or picture.shape
+            if picture.shape != shape:
+                raise ImageError(f"{path}: its size differs from {self.paths[0].name}'s")
+            yield picture
 
 
 def _read_clip(folder: Path) -> Driving:
@@ -147,7 +186,7 @@ def pose_of_reference(image: Path, search: Search | None = None) -> Poses | None
     return None if search is None else find_pose(read_image(image), search)
 
 
-def _skeletons_of(frames: UInt8[np.ndarray, "f H W 3"], fps: float, path: Path) -> Poses:
+def _skeletons_of(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, path: Path) -> Poses:
     try:
         return read_skeletons(frames, fps=fps)
     except PoseError as error:

@@ -70,7 +70,7 @@ def _length(driving: Path) -> int:
         names = [name for name in POSE_MAPS if any(driving.glob(f"{name}*"))]
         if names:
             return len(read_map_driving(driving, names=names[:1]).maps[names[0]])
-    return len(read_driving(driving).poses)
+    return len(read_driving(driving).evenly().poses)
 
 
 def plan_distill(

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from quickstep.animation.animator import Animator
 from quickstep.animation.driving import Driving
+from quickstep.animation.map_driving import MapDriving
 from quickstep.animation.outcome import Latents
 from quickstep.animation.scene import MapScene, Scene
 from quickstep.animation.stopwatch import Stopwatch
@@ -17,8 +17,9 @@ from quickstep.apps.console import Progress
 from quickstep.apps.jobs import Job
 from quickstep.apps.options import search_of
 from quickstep.conditions.preflight import check_poses
+from quickstep.data.clock import resampled
 from quickstep.data.sheet import compare_frames
-from quickstep.data.video import iterate_video, write_video
+from quickstep.data.video import iterate_video, timed_frames, write_video
 
 
 def render_job(animator: Animator, job: Job, *, progress: Progress) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def render_job(animator: Animator, job: Job, *, progress: Progress) -> dict[str,
         if job.compare is None:
             write_video(job.output, (frame for chunk in chunks for frame in chunk), **options)
         else:
-            _write_both(job, scene, latents, chunks, options, truth=dance.truth)
+            _write_both(job, scene, latents, chunks, options, truth=_true_frames(dance))
     watch.seconds["write"] -= watch.seconds["decode"] - before
     timings = {"load": animator.load_seconds, **watch.seconds}
     return {
@@ -90,6 +91,11 @@ def render_job(animator: Animator, job: Job, *, progress: Progress) -> dict[str,
 
 def _tell_doubts(dance: Driving, progress: Progress) -> None:
     """Says what of the poses found in footage may spoil the video."""
+    if dance.people > 1 and dance.search is not None and dance.search.person == "largest":
+        progress.say(
+            f"quickstep: note: up to {dance.people} people are seen at once; the largest dances; "
+            "--person names another"
+        )
     for finding in check_poses(dance.poses):
         if finding.name in ("person", "gaps", "certainty") and not finding.good:
             progress.say(f"quickstep: note: {finding.name}: {finding.seen}; {finding.advice}")
@@ -113,7 +119,7 @@ def _write_both(
     chunks: Iterable[np.ndarray],
     options: dict[str, Any],
     *,
-    truth: Path | None,
+    truth: Iterable[np.ndarray] | None,
 ) -> None:
     assert job.compare is not None
     job.compare.parent.mkdir(parents=True, exist_ok=True)
@@ -127,8 +133,18 @@ def _write_both(
         write_video(job.output, iter(frames), **options)
         columns: list[Iterable[np.ndarray]] = [_skeletons(scene), iter(frames)]
         if truth is not None:
-            columns.append(_resized(iterate_video(truth), scene.size))
+            columns.append(_resized(truth, scene.size))
         write_video(job.compare, compare_frames(scene.reference, *columns), **options)
+
+
+def _true_frames(dance: Driving | MapDriving) -> Iterable[np.ndarray] | None:
+    """What really happened, in step with the dance; None where it is not known."""
+    if dance.truth is None:
+        return None
+    if isinstance(dance, Driving) and dance.seconds is not None:
+        ticks = resampled(timed_frames(dance.truth), fps=dance.poses.fps)
+        return (tick.frame.picture for tick in ticks)
+    return iterate_video(dance.truth)
 
 
 def _skeletons(scene: Scene | MapScene, *, chunk: int = 16) -> Iterator[np.ndarray]:

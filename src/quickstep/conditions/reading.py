@@ -1,6 +1,6 @@
 """Skeleton pictures back to keypoints, by the colours of joints and limbs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -69,10 +69,8 @@ class _Reader:
     radius: float
 
     @classmethod
-    def of(cls, pictures: list[np.ndarray]) -> "_Reader":
-        """Finds out the order of channels and the size of joints from a few of the pictures."""
-        which = np.linspace(0, len(pictures) - 1, min(_NUM_PROBES, len(pictures))).astype(int)
-        probes = [pictures[one] for one in sorted(set(which.tolist()))]
+    def of(cls, probes: list[np.ndarray]) -> "_Reader":
+        """Finds out the order of channels and the size of joints from a few pictures."""
         black = np.mean([Layers.of(picture).black.mean() for picture in probes])
         radii = [joint_radius(Layers.of(picture)) for picture in probes]
         radius = float(np.median([one for one in radii if one > 0] or [0.0]))
@@ -220,6 +218,7 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
 
     Args:
         frames: RGB pictures of one size, lossless or from a video with half-resolution colours.
+            They are gone through three times; what gives new ones each time is never held whole.
         fps: their rate.
 
     Returns:
@@ -229,11 +228,12 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
     Raises:
         PoseError: there is no frame, or these are not pictures of a skeleton on black.
     """
-    pictures = list(frames)
-    if not pictures:
+    pictures = list(frames) if isinstance(frames, Iterator) else frames
+    probes = _probes(pictures)
+    if not probes:
         raise PoseError("a skeleton video must have at least one frame: got 0")
-    height, width = pictures[0].shape[:2]
-    reader = _Reader.of(pictures)
+    height, width = probes[0].shape[:2]
+    reader = _Reader.of(probes)
     readings: list[_Reading] = []
     for picture in pictures:
         readings.append(reader.read(picture, readings[-1].known if readings else None))
@@ -247,6 +247,13 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
     hands = np.stack([one.hands for one in readings])
     found = np.stack([one.hands_found for one in readings])
     return _assembled(body, scores, hands, found, size=(width, height), fps=fps)
+
+
+def _probes(pictures: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[np.ndarray]:
+    """A few pictures from all over a clip, its first and last among them."""
+    count = sum(1 for _ in pictures)
+    which = set(np.linspace(0, count - 1, min(_NUM_PROBES, count)).astype(int).tolist())
+    return [picture for number, picture in enumerate(pictures) if number in which]
 
 
 def _assembled(

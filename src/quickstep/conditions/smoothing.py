@@ -1,4 +1,4 @@
-"""Poses made whole and calm over time: short gaps filled, trembling smoothed."""
+"""Poses made whole and calm over time: gaps filled, trembling smoothed, moments made even."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from quickstep.conditions.skeleton import Poses
 
 FILLED_SCORE = 0.1
 """Score of interpolated points: they may be drawn, but nothing was seen there."""
+_SLACK = 1e-3
 
 
 def fill_gaps(
@@ -76,3 +77,39 @@ def smoothed_poses(poses: Poses, *, spread: float) -> Poses:
     calm = total / np.maximum(mass, 1e-12)[..., None]
     keypoints = np.where(poses.visible[..., None], calm, poses.keypoints)
     return replace(poses, keypoints=keypoints.astype(np.float32))
+
+
+def evenly_timed(poses: Poses, seconds: Float[np.ndarray, " f"], *, fps: float | int) -> Poses:
+    """The poses at the ticks of an even clock that starts with the first of them.
+
+    Between two moments a point lies on the line between its places, where it is visible in both;
+    else it is as in the nearer one, and so are all scores.
+
+    Args:
+        poses: the dance.
+        seconds: when each of its frames is shown; it must grow.
+        fps: ticks a second.
+
+    Raises:
+        ValueError: there are not as many moments as frames, or they do not grow.
+    """
+    if len(seconds) != len(poses) or (np.diff(seconds) <= 0).any():
+        raise ValueError(f"seconds must grow, one for each of {len(poses)} frames: got {seconds}")
+    if len(poses) == 1:
+        return replace(poses, fps=float(fps))
+    count = int((seconds[-1] - seconds[0]) * fps + _SLACK) + 1
+    due = seconds[0] + np.arange(count) / fps
+    after = np.searchsorted(seconds, due).clip(1, len(poses) - 1)
+    before = after - 1
+    share = ((due - seconds[before]) / (seconds[after] - seconds[before])).clip(0, 1)
+    nearer = np.where(share > 0.5, after, before)
+    both = (poses.visible[before] & poses.visible[after])[..., None]
+    way = share[:, None, None]
+    between = poses.keypoints[before] * (1 - way) + poses.keypoints[after] * way
+    return replace(
+        poses,
+        keypoints=np.where(both, between, poses.keypoints[nearer]).astype(np.float32),
+        scores=poses.scores[nearer],
+        visible=poses.visible[nearer],
+        fps=float(fps),
+    )

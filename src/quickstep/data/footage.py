@@ -1,12 +1,11 @@
 """Keypoints of a person in a video: found, followed, filled and calmed; skeleton videos read."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 
 from quickstep.conditions.detection.sessions import load_detector
 from quickstep.conditions.detection.tracking import Choice, follow_person, person_poses
@@ -14,8 +13,9 @@ from quickstep.conditions.reading import shows_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
 from quickstep.conditions.smoothing import filled_poses, smoothed_poses
 from quickstep.data.detectors import find_detector
+from quickstep.data.film import Film
 from quickstep.data.prepared import Report
-from quickstep.data.video import iterate_video, video_info
+from quickstep.data.video import iterate_video
 
 _NUM_PROBES, _BETWEEN_PROBES = 5, 12
 
@@ -53,6 +53,21 @@ class Search:
                 raise ValueError(f"{name} must be from 0 to 60 s: got {getattr(self, name)}")
 
 
+@dataclass(frozen=True)
+class FoundPoses:
+    """One person's poses in some frames.
+
+    Attributes:
+        poses: of the person that is followed.
+        people: how many persons there are in each frame.
+        seconds: when each frame is shown, where that is known.
+    """
+
+    poses: Poses
+    people: Int[np.ndarray, " f"]
+    seconds: Float[np.ndarray, " f"] | None = None
+
+
 DEFAULT_SEARCH = Search()
 """The built-in detector, the largest person, gaps of a quarter of a second filled."""
 
@@ -60,16 +75,18 @@ DEFAULT_SEARCH = Search()
 def is_skeleton_video(path: str | Path) -> bool:
     """Whether a video shows skeletons on black, by five frames from its first two seconds.
 
+    What is transparent counts as black.
+
     Raises:
         VideoError: it cannot be decoded.
     """
-    frames = islice(iterate_video(path), 0, None, _BETWEEN_PROBES)
+    frames = islice(iterate_video(path, ground="black"), 0, None, _BETWEEN_PROBES)
     return shows_skeletons(list(islice(frames, _NUM_PROBES)))
 
 
 def find_poses(
     path: str | Path, search: Search = DEFAULT_SEARCH, *, report: Report | None = None
-) -> Poses:
+) -> FoundPoses:
     """The poses of one person in footage, frame by frame; memory does not grow with its frames.
 
     Args:
@@ -84,10 +101,8 @@ def find_poses(
     """
     files = find_detector(search.detector)
     detector = load_detector(files, device=search.device, threads=search.threads)
-    info = video_info(path)
-    frames = _Counted(iterate_video(path), report, total=info.num_frames)
-    people = list(detector.people(frames))
-    assert frames.size is not None
+    film = Film(Path(path), report=report, stage="finding poses")
+    people = list(detector.people(film))
     try:
         followed = follow_person(people, search.person)
     except PoseError as error:
@@ -95,13 +110,17 @@ def find_poses(
     poses = person_poses(
         people,
         followed,
-        size=frames.size,
-        fps=float(info.fps),
+        size=film.size,
+        fps=film.fps,
         threshold=search.threshold,
         origin=files.origin(),
     )
     poses = filled_poses(poses, max_gap=round(search.fill * poses.fps))
-    return smoothed_poses(poses, spread=search.smooth * poses.fps)
+    return FoundPoses(
+        poses=smoothed_poses(poses, spread=search.smooth * poses.fps),
+        people=np.array([len(each) for each in people]),
+        seconds=film.seconds,
+    )
 
 
 def find_pose(picture: UInt8[np.ndarray, "H W 3"], search: Search = DEFAULT_SEARCH) -> Poses | None:
@@ -119,18 +138,3 @@ def find_pose(picture: UInt8[np.ndarray, "H W 3"], search: Search = DEFAULT_SEAR
         threshold=search.threshold,
         origin=files.origin(),
     )
-
-
-class _Counted:
-    """Frames on their way through, counted and reported; knows their size afterwards."""
-
-    def __init__(self, frames: Iterable[np.ndarray], report: Report | None, *, total: int):
-        self.frames, self.report, self.total = frames, report, total
-        self.size: tuple[int, int] | None = None
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for number, frame in enumerate(self.frames, 1):
-            self.size = (frame.shape[1], frame.shape[0])
-            yield frame
-            if self.report:
-                self.report(number, max(self.total, number), "finding poses")

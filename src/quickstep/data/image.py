@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from quickstep.files import written_beside
+
+Ground = Literal["white", "black"]
+"""What transparent parts lie on: white paper, or the black that skeletons are drawn on."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")
@@ -17,10 +21,10 @@ class ImageError(ValueError):
     """A picture that cannot be read or written; the message is one line and names the file."""
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_image(path: str | Path, *, ground: Ground = "white") -> UInt8[np.ndarray, "H W 3"]:
     """Reads a picture of any size and mode as RGB.
 
-    A rotation noted by a camera is applied, transparent parts lie on white, 16-bit grey keeps
+    A rotation noted by a camera is applied, transparent parts lie on the ground, 16-bit grey keeps
     its upper eight bits, and of an animated file the first frame is taken.
 
     Raises:
@@ -31,7 +35,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
         raise ImageError(f"{path}: no such file")
     try:
         with Image.open(path) as image:
-            return rgb_picture(ImageOps.exif_transpose(image))
+            return rgb_picture(ImageOps.exif_transpose(image), ground=ground)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: not a picture that can be read") from error
     except (OSError, ValueError, SyntaxError) as error:
@@ -76,15 +80,14 @@ def numbered_pictures(folder: Path, *, but: str | None = None) -> list[Path]:
     return pictures
 
 
-def rgb_picture(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+def rgb_picture(image: Image.Image, *, ground: Ground = "white") -> UInt8[np.ndarray, "H W 3"]:
     """A PIL picture of any mode as an RGB array; see `read_image`."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = _eight_bit(np.asarray(image))
         return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
     return np.array(image.convert("RGB"))
 
 

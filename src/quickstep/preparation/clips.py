@@ -21,6 +21,8 @@ from quickstep.conditions.face_picture import FacePicture, find_face
 from quickstep.conditions.faces import FaceNets
 from quickstep.conditions.skeleton import Poses
 from quickstep.data.clip import VIDEO_CRF, ClipInfo, skeleton_pictures
+from quickstep.data.clock import resampled
+from quickstep.data.footage import FoundPoses
 from quickstep.data.motion_planes import MAX_STRIDES, motion_planes
 from quickstep.data.prepared import cell_share, encoded_pictures
 from quickstep.data.sheet import moments
@@ -29,7 +31,6 @@ from quickstep.data.views import View
 from quickstep.preparation.beside import Beside
 from quickstep.preparation.frames import (
     expect_rate,
-    resampled,
     small_picture,
     source_frames,
     stretches,
@@ -42,7 +43,7 @@ from quickstep.preparation.person import (
     person_view,
     runs,
 )
-from quickstep.preparation.poses import FoundPoses, GivenPoses, PoseFinder
+from quickstep.preparation.poses import GivenPoses, PoseFinder
 from quickstep.preparation.settings import Fault, PrepareSettings
 from quickstep.preparation.sources import Source
 

@@ -3,8 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import av
 import av.error
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from quickstep.data.clock import SAME_RATE, Tick, in_order, running_rate
 from quickstep.data.image import numbered_pictures, read_image
 from quickstep.data.video import TimedFrame, VideoError, timed_frames, video_info
 from quickstep.preparation.settings import Fault, PrepareSettings
@@ -19,10 +19,7 @@ from quickstep.preparation.sources import Source
 
 MAX_SIDE = 1920
 """Pixels of a picture's longer side; larger ones are reduced, which bounds memory."""
-SAME_RATE = 0.02
-"""Relative difference of two frame rates that are taken for one (29.97 and 30)."""
 THUMBNAIL = 48
-_GAP = 1.5
 _FARTHEST = 0.75
 _LEAST_SPREAD = 3.0
 _CHANGES_KEPT, _CHANGES_AFTER = 4, 2
@@ -43,11 +40,8 @@ def source_frames(source: Source) -> Iterator[TimedFrame]:
         ValueError: the source is damaged, cut short, out of order, or of several sizes; the
             message says at which frame.
     """
-    last = -np.inf
-    for frame in _pictures(source) if source.video.is_dir() else timed_frames(source.video):
-        if frame.seconds <= last:
-            raise VideoError(f"{source.video}: the time runs backwards at frame {frame.number}")
-        last = frame.seconds
+    frames = _pictures(source) if source.video.is_dir() else timed_frames(source.video)
+    for frame in in_order(frames, source.video):
         yield TimedFrame(frame.number, frame.seconds, _reduced(frame.picture))
 
 
@@ -73,18 +67,6 @@ def _reduced(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
-class Tick(NamedTuple):
-    """A frame that stands for a moment of a clock.
-
-    Attributes:
-        frame: the nearest one.
-        away: how far it is, in ticks.
-    """
-
-    frame: TimedFrame
-    away: float
-
-
 def source_rate(source: Source) -> float:
     """Frames per second of a source while it runs: a gap does not count.
 
@@ -94,11 +76,7 @@ def source_rate(source: Source) -> float:
     if source.video.is_dir():
         return float(source.fps)
     average = float(video_info(source.video).fps)
-    times = np.sort(_packet_times(source))
-    if len(times) < 2 or np.median(np.diff(times)) <= 0:
-        return average
-    waits = np.diff(times)
-    return 1 / float(waits[waits <= _GAP * np.median(waits)].mean())
+    return running_rate(np.sort(_packet_times(source))) or average
 
 
 def _packet_times(source: Source) -> Float[np.ndarray, " n"]:
@@ -125,32 +103,6 @@ def expect_rate(source: Source, fps: float | int) -> float:
             "none is invented: ask for fewer"
         )
     return rate
-
-
-def resampled(
-    frames: Iterable[TimedFrame], *, fps: float | int, rate: float | int | None = None
-) -> Iterator[Tick]:
-    """For each tick of a clock the frame that is nearest to it in time.
-
-    Args:
-        frames: in the order of their times.
-        fps: ticks a second.
-        rate: of the source; when nearly `fps`, the clock is the source's own.
-    """
-    if rate is not None and abs(rate / fps - 1) <= SAME_RATE:
-        fps = rate
-    step, slack = 1 / Fraction(fps).limit_denominator(100_000), 1e-6
-    start, tick, before = 0.0, 0, None
-    for frame in frames:
-        if before is None:
-            start = frame.seconds
-        while (due := start + float(tick * step)) <= frame.seconds + slack:
-            chosen = frame
-            if before is not None and due - before.seconds < frame.seconds - due - slack:
-                chosen = before
-            yield Tick(chosen, abs(chosen.seconds - due) / float(step))
-            tick += 1
-        before = frame
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 
 from quickstep.animation.driving import read_driving
 from quickstep.conditions.detection.sessions import load_detector
@@ -15,22 +15,9 @@ from quickstep.conditions.detection.tracking import follow_person, person_poses
 from quickstep.conditions.skeleton import PoseError, Poses
 from quickstep.conditions.smoothing import filled_poses
 from quickstep.data.detectors import find_detector
-from quickstep.data.footage import Search
+from quickstep.data.footage import FoundPoses, Search
 from quickstep.data.views import same_aspect
 from quickstep.preparation.sources import Source
-
-
-@dataclass(frozen=True)
-class FoundPoses:
-    """One person's poses in some frames.
-
-    Attributes:
-        poses: of the person that is followed.
-        people: how many persons there are in each frame.
-    """
-
-    poses: Poses
-    people: Int[np.ndarray, " f"]
 
 
 @runtime_checkable
