@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from quickstep.apps.cli import main
 from quickstep.planning.counting import counted, num_bytes, without_data
@@ -30,6 +31,36 @@ def test_attention_on_the_cpu_is_counted():
         with torch.no_grad():
             count = counted(lambda: nn.functional.scaled_dot_product_attention(query, query, query))
     assert count.flops == 2 * 2 * 2 * 64 * 64 * 8
+
+
+def test_checkpointing_frees_what_a_stage_kept():
+    """Sixteen layers in four stages: their inputs stay, and one stage is computed again."""
+    with without_data():
+        layers = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(16)]
+        stages = nn.ModuleList(nn.Sequential(*layers[k : k + 4]) for k in range(0, 16, 4))
+        x = torch.zeros(4096, 8)
+
+        def peak(run):
+            def there_and_back():
+                hidden = x
+                for stage in stages:
+                    hidden = run(stage, hidden)
+                hidden.sum().backward()
+                stages.zero_grad()
+
+            return counted(there_and_back).peak / x.nbytes
+
+        assert peak(lambda stage, hidden: stage(hidden)) == pytest.approx(18, abs=0.1)
+        again = peak(lambda stage, hidden: checkpoint(stage, hidden, use_reentrant=False))
+        assert again == pytest.approx(9, abs=1.1)
+
+
+def test_an_operation_that_a_device_does_in_one_is_not_taken_apart():
+    """SiLU there and back: the output, then the gradient, and nothing between."""
+    with without_data():
+        x = torch.zeros(4096, requires_grad=True)
+        count = counted(lambda: nn.functional.silu(x).sum().backward())
+    assert count.peak == pytest.approx(x.nbytes, abs=64)
 
 
 def plan(capsys, *words):
@@ -80,6 +111,13 @@ def test_a_distillation_is_planned(model_folders, capsys):
     half = plan(capsys, "distill", "dancelcm_lab", "--no-probe", *words)["memory"]
     assert 2 * half["teacher"] == memory["teacher"]
     assert half["student"] == memory["student"]
+
+
+def test_a_student_that_is_told_faces_is_planned(model_folders, capsys):
+    """As the recipe has it: the face's layers are the student's alone."""
+    words = ["--set", f"teacher={model_folders / 'teacher'}"]
+    memory = plan(capsys, "distill", "dancelcm_lab", "--no-probe", *words)["memory"]
+    assert memory["student"] > memory["teacher"]
 
 
 def test_a_champ_is_planned(champ_folder, capsys):

@@ -46,10 +46,10 @@ def extended(network: Network, **changes: Any) -> Network:
         raise ValueError(f"{changes} change the shape of the network: {error}") from error
     if unknown:
         raise ValueError(f"{changes} take parts away from the network, as {unknown[0]}")
-    if hasattr(network, "empty_text"):
-        larger.set_empty_text(network.empty_text)  # type: ignore[operator]
     weight = next(network.parameters())
     nn.Module.to(larger, weight.device, weight.dtype)
+    if hasattr(network, "empty_text"):
+        larger.set_empty_text(network.empty_text)  # type: ignore[operator]
     return larger.train(network.training)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count, shape_wrapper
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,10 @@ def counted(code: Callable[[], Any]) -> Count:
 
     The code takes the very path that it takes with data: what depends on the device does so here.
     """
-    live = _LiveBytes()
-    # In this order: the counter sees what the code calls, and what it makes is then looked at.
-    with live, FlopCounterMode(display=False, custom_mapping=_ATTENTION) as flops:
+    counter = _Counter()
+    with counter:
         result = code()
-    count = Count(flops=flops.get_total_flops(), peak=live.peak, kept=live.now)
+    count = Count(flops=counter.flops, peak=counter.peak, kept=counter.now)
     del result
     return count
 
@@ -59,12 +58,17 @@ def num_bytes(module: nn.Module, *, trainable: bool = False) -> int:
     return sum(each.numel() * each.element_size() for each in tensors)
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Follows the storages that operations make, from their making to their end."""
+class _Counter(TorchDispatchMode):
+    """Counts products, and follows the storages that operations make until their end.
+
+    The formulas are those of torch's `FlopCounterMode`. That counter itself is of no use here: it
+    ties itself to the tensors of all modules, so that checkpointing no longer frees them, and takes
+    operations apart that a device does in one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.peak = 0
+        self.now = self.peak = self.flops = 0
         self._sizes: dict[int, int] = {}
 
     def __torch_dispatch__(
@@ -73,7 +77,10 @@ class _LiveBytes(TorchDispatchMode):
         given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
         # A view of what was there before, as of a weight, is nothing new.
         known = {each.untyped_storage()._cdata for each in given}
-        made = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        made = func(*args, **kwargs)
+        formula = _FORMULAS.get(func._overloadpacket)
+        self.flops += 0 if formula is None else formula(*args, **kwargs, out_val=made)
         if func in _CONVOLUTIONS and given[0].device.type == "cpu":
             # A convolution on the CPU copies its input into another layout.
             self.peak = max(self.peak, self.now + given[0].nbytes + made_bytes(made, known))
@@ -119,8 +126,11 @@ def _attention_backward_flops(
     return sdpa_flop_count(query, key, value) * 5 // 2
 
 
-_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+_FORMULAS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(_attention_flops),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(
+        _attention_backward_flops
+    ),
 }
-"""Of torch's counter, which knows the fused attentions of accelerators alone."""
+"""Torch's own, which know the fused attentions of accelerators alone, and the CPU's."""
