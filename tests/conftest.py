@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `recorded` and `films`
+sys.path.insert(0, str(Path(__file__).parent))  # for `recorded`, `films` and `dying`
 
 
 @pytest.fixture(autouse=True, scope="session")

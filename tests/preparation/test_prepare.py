@@ -3,16 +3,14 @@
 import dataclasses
 import os
 import signal
-import threading
-import time
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import psutil
 import pytest
 from webdataset.compat import WebDataset
 
+from dying import DeadlyPath
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.data.clip import read_clip
 from quickstep.data.footage import FoundPoses
@@ -23,7 +21,7 @@ from quickstep.networks.autoencoder import encode_video
 from quickstep.preparation import sharing
 from quickstep.preparation.prepare import PrepareError, Summary, claim, prepare_footage
 from quickstep.preparation.settings import PrepareSettings
-from quickstep.preparation.sharing import SharingError, prepare_all
+from quickstep.preparation.sharing import prepare_all
 from quickstep.preparation.sources import find_sources
 from quickstep.preparation.splits import SplitPlan, read_split
 from quickstep.preparation.store import Store, file_sha256
@@ -288,24 +286,35 @@ def test_two_workers_make_the_same_clips(film, tmp_path, job):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_ended_is_one_line(film, tmp_path, job):
+def test_a_worker_that_dies_loses_nothing_and_names_what_it_was_at(film, tmp_path, job):
     home = tmp_path / "films"
-    for number, name in enumerate("ab"):
+    for number, name in enumerate(("a", "b", "deadly", "frail")):
         film(home / f"{name}.mp4", number=number)
-    sources = find_sources(home).sources
-    threading.Thread(target=end_a_child, daemon=True).start()
-    with pytest.raises(SharingError, match="a process ended before its work was done"):
-        list(prepare_all(sources, job, workers=2))
-
-
-def end_a_child() -> None:
-    """Kills one of the two workers that this process starts, once both are there."""
-    workers: list[psutil.Process] = []
-    while len(workers) < 2:
-        time.sleep(0.01)
-        children = psutil.Process().children()
-        workers = [each for each in children if "spawn_main" in " ".join(each.cmdline())]
-    workers[0].kill()
+    found = find_sources(home)
+    sources = [
+        dataclasses.replace(source, video=DeadlyPath(source.video))
+        if source.name in ("deadly", "frail")
+        else source
+        for source in found.sources
+    ]
+    told: list[str] = []
+    summary = prepare_footage(
+        dataclasses.replace(found, sources=sources),
+        tmp_path / "out",
+        dataclasses.replace(job, num_threads=1),
+        split=SplitPlan(),
+        workers=2,
+        say=told.append,
+    )
+    assert summary.manifest is not None
+    assert {clip["source"] for clip in summary.manifest["clips"]} == {"a", "b", "frail"}
+    (row,) = summary.rows
+    assert (row.source, "2 processes ended while at it" in row.reason) == ("deadly", True)
+    assert told == [f"deadly: {row.reason}"]
+    again = run(home, tmp_path / "out", job)  # the file itself is good
+    assert again.num_found == 3 and again.rows == []
+    assert again.manifest is not None
+    assert {clip["source"] for clip in again.manifest["clips"]} == {"a", "b", "deadly", "frail"}
 
 
 @pytest.mark.slow

@@ -1,15 +1,13 @@
 """How sources are shared out: in one process or several."""
 
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
-from quickstep.preparation.clips import Tools
+from quickstep.preparation.processes import GivenUp, ProcessesError, answers_of
 from quickstep.preparation.sources import Source
 from quickstep.preparation.store import Result
-from quickstep.preparation.work import Job, open_tools, prepare_source
+from quickstep.preparation.work import Job, open_tools, prepare_source, refused
 
 Engine = Literal["local", "ray"]
 
@@ -33,46 +31,28 @@ def prepare_in_processes(
 ) -> Iterator[Numbered]:
     """Several at once, each process with its own networks; results come as they are ready.
 
+    A source at which processes die again and again is left out with that reason.
+
     Raises:
-        SharingError: a process was ended from outside.
+        SharingError: no process could even load its networks.
+        ValueError: the networks cannot be loaded.
         OSError: a result could not be kept.
     """
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_open,
-        initargs=(job,),
-    )
     try:
-        waiting = {pool.submit(_prepare, source): n for n, source in enumerate(sources)}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
-    except BrokenProcessPool as error:
-        raise SharingError(
-            "a process ended before its work was done (out of memory?): what is finished is kept; "
-            "run again, with fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for number, answer in answers_of(sources, partial(_opened, job), workers=workers):
+            if isinstance(answer, GivenUp):
+                answer = refused(f"{answer.attempts} processes ended while at it {_ADVICE}")
+            yield number, answer
+    except ProcessesError as error:
+        raise SharingError(f"{error} {_ADVICE}") from error
 
 
-_here: tuple[Job, Tools] | ValueError | None = None
+_ADVICE = "(out of memory?): what is finished is kept; run again, with fewer --workers"
 
 
-def _open(job: Job) -> None:
-    """Loads a process's networks, once; what hinders that is told by its first source."""
-    global _here  # noqa: PLW0603 - as above
-    try:
-        _here = job, open_tools(job)
-    except ValueError as error:
-        _here = error
-
-
-def _prepare(source: Source) -> Result:
-    assert _here is not None
-    if isinstance(_here, ValueError):
-        raise _here
-    return prepare_source(source, *_here)
+def _opened(job: Job) -> Callable[[Source], Result]:
+    """Loads a process's networks, once."""
+    return partial(prepare_source, job=job, tools=open_tools(job))
 
 
 def prepare_all(

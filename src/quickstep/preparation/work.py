@@ -95,7 +95,7 @@ def prepare_source(source: Source, job: Job, tools: Tools) -> Result:
     try:
         sha256, num_bytes = store.source_digests(source)
     except SourceError as error:
-        return _refused(error)
+        return refused(_line(error))
     made_by = decided_by(job, tools)
     key = store.key(source, sha256, made_by)
     found = store.find(key)
@@ -106,7 +106,8 @@ def prepare_source(source: Source, job: Job, tools: Tools) -> Result:
         made = _made(store, key, maker)
     except (RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
         # Not the footage's fault: told, and tried again in the next run.
-        return _refused(error, sha256=sha256, num_bytes=num_bytes)
+        reason = f"{type(error).__name__}: {_line(error)}"
+        return refused(reason, sha256=sha256, num_bytes=num_bytes)
     return Result(key, sha256, num_bytes, made_by, is_new=True, **made)
 
 
@@ -137,12 +138,8 @@ def _made(store: Store, key: str, maker: ClipMaker) -> dict[str, Any]:
     return writer.content
 
 
-def _refused(
-    error: Exception, *, sha256: dict[str, str] | None = None, num_bytes: int = 0
-) -> Result:
-    """The result of a source that could not be worked on; it is not kept."""
-    known = isinstance(error, ValueError)
-    reason = _line(error) if known else f"{type(error).__name__}: {_line(error)}"
+def refused(reason: str, *, sha256: dict[str, str] | None = None, num_bytes: int = 0) -> Result:
+    """The result of a source that could not be worked on; it is not kept, so it is tried again."""
     faults = [noted_fault(Fault(reason=reason, stage="source"))]
     return Result("", sha256 or {}, num_bytes, {}, is_new=True, clips=[], faults=faults, seconds={})
 
