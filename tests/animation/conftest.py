@@ -112,6 +112,7 @@ def champ(small_champ, tmp_path_factory):
         frames=4,
         size=(64, 64),
     )
+    torch.manual_seed(0)
     parts = {
         **network_parts(small_champ()),
         "vae": small_autoencoder(size=64, latent_channels=4, widths=(8, 8, 8, 8)),

@@ -13,3 +13,4 @@ model_folders = _FIXTURES.model_folders
 dance = _FIXTURES.dance
 picture = _FIXTURES.picture
 champ_folder = _FIXTURES.champ
+clip = _FIXTURES.clip

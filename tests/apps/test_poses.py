@@ -123,9 +123,15 @@ def test_people_are_named_by_number_point_or_box():
     assert read_person("1,2,3,4") == (1.0, 2.0, 3.0, 4.0)
 
 
+def write_person(path: str) -> None:
+    picture = np.full((64, 64, 3), 90, np.uint8)
+    picture[16:, 24:40] = 200
+    Image.fromarray(picture).save(path)
+
+
 def test_footage_animates_a_picture(video, detector, model_folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save("person.png")
+    write_person("person.png")
     words = ["--model", str(model_folders / "student"), "--device", "cpu"]
     words += ["--detector", "detector", "--compare", "side.mp4"]
     assert main(["animate", "person.png", "street.mp4", "-o", "out.mp4", *words]) == 0
@@ -137,7 +143,7 @@ def test_a_file_of_jobs_names_detector_and_person(
     video, detector, model_folders, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save("person.png")
+    write_person("person.png")
     job = {"image": "person.png", "driving": "street.mp4", "output": "out.mp4"}
     Path("jobs.jsonl").write_text(json.dumps({**job, "detector": "detector", "person": "0"}))
     words = ["--model", str(model_folders / "student"), "--device", "cpu"]

@@ -107,7 +107,7 @@ KINDS = {
 
 def test_each_kind_shows_what_it_shows_and_is_danced(walk, tmp_path, model_folders, capsys):
     poses, lines = walk([0, 10, 20]), []
-    write_image(tmp_path / "me.png", np.full((64, 64, 3), 90, np.uint8))
+    write_image(tmp_path / "me.png", np.eye(64, dtype=np.uint8)[..., None].repeat(3, 2) * 90)
     for name, write in KINDS.items():
         write(tmp_path / name, drawn(poses))
         read = read_driving(tmp_path / name).poses
@@ -129,7 +129,7 @@ def test_uneven_footage_is_compared_with_its_truth_in_step(
 ):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    write_image(tmp_path / "me.png", np.full((64, 64, 3), 90, np.uint8))
+    write_image(tmp_path / "me.png", np.eye(64, dtype=np.uint8)[..., None].repeat(3, 2) * 90)
     noise = rng.integers(60, 200, (12, 64, 64, 3), dtype=np.uint8)
     encode(tmp_path / "street.mkv", noise, codec="ffv1", form="bgr0", times=GAP)
     words = ["--detector", "detector", "--compare", "side.mp4", "--device", "cpu"]

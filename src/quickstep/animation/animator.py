@@ -11,7 +11,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from quickstep.animation.driving import Driving, pose_of_reference, read_driving
+from quickstep.animation.driving import (
+    Driving,
+    expect_person,
+    pose_of_reference,
+    read_driving,
+)
 from quickstep.animation.faces import FaceFinder, ReferenceFace
 from quickstep.animation.levers import EVERYTHING_THERE, Memory, MemoryLevers, decode_chunk
 from quickstep.animation.map_driving import MapDriving, read_map_driving
@@ -207,7 +212,8 @@ class Animator(MemoryLevers):
         """Reads a dance as this model is told it: `read_driving`, of a Champ `read_map_driving`.
 
         `search` says how poses are looked for in footage. Poses of a video whose frames come by no
-        even clock, as a phone's, are brought to one.
+        even clock, as a phone's, are brought to one. A Champ's picture is looked at with any
+        detector but the built-in one, which sees dancers everywhere.
 
         Raises:
             ValueError: nothing there, or nothing that this model can be told; one line.
@@ -217,7 +223,9 @@ class Animator(MemoryLevers):
             return read_driving(source, search, report=told).evenly()
         if isinstance(source, Poses):
             raise ValueError("this model is told pose maps, which keypoints alone do not have")
-        return read_map_driving(source, names=self._map_names)
+        dance = read_map_driving(source, names=self._map_names)
+        is_chosen = search.detector != DEFAULT_SEARCH.detector
+        return replace(dance, search=search if is_chosen else None)
 
     @property
     def _map_names(self) -> list[str]:
@@ -243,6 +251,7 @@ class Animator(MemoryLevers):
         if isinstance(dance, MapDriving):
             if reference_pose != "first":
                 raise ValueError("reference_pose has no effect: this model is told pose maps")
+            expect_person(image, dance.search)
             made = set_map_scene(image, dance, names=self._map_names, settings=self.settings)
             return replace(made, face=self.faces.crop(image, face=face))
         if reference_pose == "first" and isinstance(image, str | Path):

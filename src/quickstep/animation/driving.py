@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from quickstep.animation.pictures import read_picture
 from quickstep.conditions.body import BodyError, BodyMesh, is_body, read_body
 from quickstep.conditions.reading import read_skeletons
 from quickstep.conditions.skeleton import PoseError, Poses
@@ -179,11 +181,34 @@ def pose_of_reference(image: Path, search: Search | None = None) -> Poses | None
 
     Returns:
         One frame, or None where nothing is known or nobody is found.
+
+    Raises:
+        PoseError: a clip folder knows that nobody is in it.
     """
-    pose = image.with_name(REFERENCE_POSE)
-    if image.name == "reference.png" and pose.is_file():
-        return Poses.read(pose)
+    path = image.with_name(REFERENCE_POSE)
+    if image.name == "reference.png" and path.is_file():
+        pose = Poses.read(path)
+        if not pose.visible.any():
+            raise PoseError(f"{image}: nobody is in it, by {path.name} beside it")
+        return pose
     return None if search is None else find_pose(read_image(image), search)
+
+
+def expect_person(image: Any, search: Search | None) -> None:
+    """Refuses a picture in which nobody is, as far as that is known or is to be found out.
+
+    Args:
+        image: see `quickstep.animation.pictures.read_picture`; a clip folder knows of its own.
+        search: how a person is looked for; None for not at all.
+
+    Raises:
+        PoseError: nobody is in it.
+    """
+    if isinstance(image, str | Path) and pose_of_reference(Path(image)) is not None:
+        return
+    if search is not None and find_pose(read_picture(image), search) is None:
+        name = image if isinstance(image, str | Path) else "image"
+        raise PoseError(f"{name}: nobody is found in it by the detector {search.detector!r}")
 
 
 def _skeletons_of(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, path: Path) -> Poses:

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from quickstep.animation.driving import PICTURE_SUFFIXES, read_driving
+from quickstep.animation.driving import read_driving
 from quickstep.animation.pictures import Fit
 from quickstep.conditions.body import is_body
 from quickstep.data.body_maps import body_pose_maps
 from quickstep.data.clip import read_clip
-from quickstep.data.image import read_image
+from quickstep.data.footage import Search
+from quickstep.data.image import numbered_pictures, read_image
 from quickstep.data.pose_maps import clip_pose_maps
 from quickstep.data.video import VIDEO_SUFFIXES, read_video, video_info
 
@@ -32,12 +33,15 @@ class MapDriving:
         fps: frames per second.
         audio: the file whose sound goes with it, or None.
         truth: for a clip folder, the video of what really happened.
+        search: how a person is looked for in the picture, to whom the maps say nothing; None for
+            not at all.
     """
 
     maps: Mapping[str, Frames]
     fps: float
     audio: Path | None = None
     truth: Path | None = None
+    search: Search | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -153,15 +157,8 @@ def _frames(place: Path) -> tuple[Frames, float]:
     if place.is_file():
         video = read_video(place)
         return video.frames, float(video.fps)
-    paths = [path for path in place.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not paths:
-        raise ValueError(f"{place}: there is no picture in it")
-    pictures = [read_image(path) for path in sorted(paths, key=_number)]
+    pictures = [read_image(path) for path in numbered_pictures(place)]
     odd = next((i for i, one in enumerate(pictures) if one.shape != pictures[0].shape), None)
     if odd is not None:
         raise ValueError(f"{place}: its pictures differ in size")
     return np.stack(pictures), PICTURES_FPS
-
-
-def _number(path: Path) -> tuple[int, str]:
-    return (int(path.stem) if path.stem.isdecimal() else -1, path.stem)

@@ -10,6 +10,9 @@ from PIL import Image, ImageFilter, ImageOps
 
 from quickstep.data.image import read_image, rgb_picture
 
+_ONE_COLOUR = 2
+"""Spread of the values of a picture of one colour, as JPEG may leave it."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -58,6 +61,19 @@ def read_picture(image: Any) -> UInt8[np.ndarray, "H W 3"]:
     if not isinstance(image, Image.Image):
         image = Image.fromarray(_as_bytes(np.asarray(image)))
     return rgb_picture(ImageOps.exif_transpose(image))
+
+
+def read_reference(image: Any) -> UInt8[np.ndarray, "H W 3"]:
+    """`read_picture`, of something that may be a person.
+
+    Raises:
+        ValueError: the same, or it is one colour all over.
+    """
+    picture = read_picture(image)
+    if np.ptp(picture, axis=(0, 1)).max() <= _ONE_COLOUR:
+        name = image if isinstance(image, str | Path) else "image"
+        raise ValueError(f"{name}: one colour all over, nobody is in it")
+    return picture
 
 
 def fit_picture(

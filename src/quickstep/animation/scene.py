@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from quickstep.animation.map_driving import MapDriving
-from quickstep.animation.pictures import Fit, fit_picture, read_picture
+from quickstep.animation.pictures import Fit, fit_picture, read_reference
 from quickstep.conditions.alignment import align_poses, fit_to_frame
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.skeleton import Poses
@@ -113,12 +113,12 @@ def set_map_scene(
     Champ's own transfer to a reference's body gives it.
 
     Args:
-        image: see :func:`quickstep.animation.pictures.read_picture`.
+        image: see :func:`quickstep.animation.pictures.read_reference`.
         dance: the maps.
         names: the maps that the model is told, in its order.
         settings: the model's.
     """
-    picture = read_picture(image)
+    picture = read_reference(image)
     reference, fit = fit_picture(picture, size=settings.size)
     inside = Fit.centred(dance.size, outer=(picture.shape[1], picture.shape[0]))
     left, top = (
@@ -145,7 +145,7 @@ def set_scene(
     most pairs of picture and dance, and the dance is used as it is.
 
     Args:
-        image: see :func:`quickstep.animation.pictures.read_picture`.
+        image: see :func:`quickstep.animation.pictures.read_reference`.
         poses: the dance.
         settings: the model's.
         reference_pose: the pose in the picture, in the picture's pixels.
@@ -155,7 +155,7 @@ def set_scene(
         ValueError: the picture or the poses cannot be used; one line.
         OSError: a file is missing or cannot be read.
     """
-    picture = read_picture(image)
+    picture = read_reference(image)
     whole = (picture.shape[1], picture.shape[0])
     dance, own = fit_to_frame(poses, whole), None
     if isinstance(reference_pose, Poses | Path) or reference_pose not in ("first", None):

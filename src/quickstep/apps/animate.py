@@ -80,7 +80,8 @@ def animate(
         betas: of a teacher's noise schedule, if not its own: Champ's code samples on linear ones.
         reference_pose: keypoints of the person in the picture, .npz or .json.
         align: fit the dance to the body of a known reference pose.
-        detector: what finds poses in footage.
+        detector: what finds poses in footage. A Champ's picture without a person is refused by
+            any but the built-in one, which sees dancers everywhere.
         person: who of several people dances.
         compare: a second mp4: reference, skeleton, result and, for a clip folder, truth.
         jobs: many jobs with one load: a JSON object per line with image, driving, output and,

@@ -212,6 +212,8 @@ def reference_face(image: Path) -> FacePicture | None:
 
 
 def _check(folder: Path, clip: Clip) -> None:
+    if not clip.reference_pose.visible.any():
+        raise ClipError(f"{folder}: nobody is in the reference: its pose has no visible point")
     size = (clip.frames.shape[2], clip.frames.shape[1])
     lengths = {"clip.json": clip.info.num_frames, "skeletons": len(clip.poses)}
     for name in ("depth", "normal", "part", "mask"):

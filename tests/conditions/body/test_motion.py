@@ -101,6 +101,7 @@ MISTAKES: list[tuple[str, dict[str, Any]]] = [
     (r"rotations must be orthogonal.*at frame 0, joint 0", {"global_orient": BAD_TURN}),
     (r"betas must have the shape \(3, S\): got \(2, 10\)", {"betas": np.zeros((2, 10))}),
     (r"cam_t must have the shape \(T, 3\): got \(3,\)", {"cam_t": np.zeros(3)}),
+    (r"cam_t must not be empty: got the shape \(0, 3\)", {"cam_t": np.zeros((0, 3))}),
     (r"needs the field render_res", {"size": None}),
     (r"focal must be finite and above 0: got nan", {"focal": np.array(np.nan)}),
 ]
