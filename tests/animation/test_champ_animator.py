@@ -2,7 +2,9 @@
 
 import dataclasses
 import shutil
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -53,6 +55,36 @@ def test_a_clip_folder_dances_over_windows_with_one_look_at_the_picture(champ, c
     )
     unguided = animator(clip / "reference.png", clip, guidance_scale=1.0, num_inference_steps=1)
     assert unguided.num_evaluations == 2
+
+
+def test_two_animations_at_once_are_what_each_is_alone(champ, clip):
+    """Two threads on one model, which meet after every step, beside a model for each alone."""
+    shared = Animator.from_pretrained(champ)
+    pictures = [np.random.default_rng(seed).integers(0, 255, (64, 64, 3)) for seed in (0, 1)]
+
+    def animated(animator, picture, seed, meet=None):
+        return animator(
+            picture.astype(np.uint8),
+            clip,
+            num_inference_steps=3,
+            generator=torch.Generator().manual_seed(seed),
+            callback_on_step_end=meet,
+        ).frames
+
+    alone = [
+        animated(Animator.from_pretrained(champ), picture, seed)
+        for seed, picture in enumerate(pictures)
+    ]
+    barrier = threading.Barrier(2, timeout=60)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(animated, shared, picture, seed, lambda *_: barrier.wait())
+            for seed, picture in enumerate(pictures)
+        ]
+        together = [run.result() for run in runs]
+    assert not np.array_equal(*alone)
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one, other)
 
 
 @torch.no_grad()

@@ -3,11 +3,13 @@
 import copy
 import gc
 import weakref
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention import BasicTransformerBlock
 
 from quickstep.networks.champ import (
     ChampConditions,
@@ -233,6 +235,27 @@ def test_checkpointing_covers_whole_layers(small_champ, generator):
     for one, other in zip(plain, again, strict=True):
         torch.testing.assert_close(one, other)
     assert kept_again < 0.35 * kept
+
+
+def test_24_frames_train_with_every_layer_computed_again(small_champ, generator):
+    """Full size trains 24: no transformer, spatial or along the frames, keeps its activations."""
+    network = small_champ(max_frames=24).requires_grad_(True)
+    network.enable_gradient_checkpointing()
+    runs = Counter()
+    blocks = {
+        name: module
+        for name, module in network.denoiser.named_modules()
+        if isinstance(module, BasicTransformerBlock)
+    }
+    for name, block in blocks.items():
+        block.register_forward_hook(lambda *_, name=name: runs.update([name]))
+    features = network.encode(told(generator, batch=1, frames=24))
+    loss = network(noisy(generator, batch=1, frames=24), TIMES[:1], features).square().mean()
+    assert runs == dict.fromkeys(blocks, 1) and any("motion_modules" in name for name in blocks)
+    loss.backward()
+    assert runs == dict.fromkeys(blocks, 2)
+    learns = [*network.denoiser.motion_modules()[0].parameters()]
+    assert all(weight.grad is not None for weight in learns)
 
 
 def test_latents_of_the_reference_in_every_frame(small_champ, generator):

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from quickstep.diffusion.schedule import Schedule
 from quickstep.networks.champ import POSE_MAPS, ChampConditions, ChampShape
+from quickstep.networks.champ.attention import Told
 from quickstep.networks.champ.checkpoint import (
     DENOISER,
     MOTION,
@@ -18,6 +19,7 @@ from quickstep.networks.champ.checkpoint import (
     key_reports,
     load_states,
 )
+from quickstep.networks.champ.walk import attend, time_embedding, walk
 from recorded import CHAMP_SHAPE, champ_answer, champ_maps, champ_states, recorded_champ
 
 CLOSE = 5e-6
@@ -46,6 +48,24 @@ def test_bank_of_the_reference(tiny):
         torch.testing.assert_close(
             tokens, outputs[f"bank.{name}.transformer_blocks.0"], rtol=0, atol=CLOSE
         )
+
+
+@torch.no_grad()
+def test_layers_of_the_reference_network_that_never_run_are_right_too(tiny):
+    """Upstream runs them and throws the answer away; here they are kept for export alone."""
+    network, inputs, outputs, _ = tiny
+    unet, reference = network.reference_unet, inputs["ref_image_latents"]
+    embedding = time_embedding(unet, torch.zeros(len(reference), dtype=torch.long))
+
+    def layer(each, hidden):
+        if each.resnet is not None:
+            hidden = each.resnet(hidden, embedding)
+        if each.attention is not None:
+            hidden = attend(each.attention, hidden, inputs["clip_image_embeds"], Told())
+        return hidden
+
+    final = walk(unet, unet.conv_in(reference), layer)
+    torch.testing.assert_close(final, outputs["reference_unet_final_hidden"], rtol=0, atol=CLOSE)
 
 
 @torch.no_grad()
@@ -92,15 +112,18 @@ def test_the_guided_prediction_of_a_window(tiny):
     expect_close(answer, outputs["s_cfg_pred_step0_window0"])
 
 
-def test_the_schedule_that_upstream_samples_on(tiny):
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("alphas_cumprod_train_scaled_linear", Schedule.scaled_linear),
+        ("s_alphas_cumprod_inference_linear", Schedule.linear),
+    ],
+)
+def test_the_schedules_that_upstream_trains_and_samples_on(tiny, name, make):
     _, _, outputs, _ = tiny
-    schedule = Schedule.linear(beta_start=0.00085, beta_end=0.012).with_zero_terminal_snr()
-    torch.testing.assert_close(
-        schedule.alpha(torch.arange(1000)).square().float(),
-        outputs["s_alphas_cumprod_inference_linear"].float(),
-        rtol=0.0,
-        atol=1e-6,
-    )
+    schedule = make(beta_start=0.00085, beta_end=0.012).with_zero_terminal_snr()
+    found = schedule.alpha(torch.arange(1000)).square().float()
+    torch.testing.assert_close(found, outputs[name].float(), rtol=0.0, atol=1e-6)
 
 
 def test_every_key_and_shape_of_the_public_checkpoint(shared):
