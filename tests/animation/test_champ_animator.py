@@ -82,7 +82,7 @@ def test_two_animations_at_once_are_what_each_is_alone(champ, clip):
             for seed, picture in enumerate(pictures)
         ]
         together = [run.result() for run in runs]
-    assert not np.array_equal(*alone)
+    assert not np.array_equal(alone[0], alone[1])
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one, other)
 

@@ -237,8 +237,8 @@ def test_checkpointing_covers_whole_layers(small_champ, generator):
     assert kept_again < 0.35 * kept
 
 
-def test_24_frames_train_with_every_layer_computed_again(small_champ, generator):
-    """Full size trains 24: no transformer, spatial or along the frames, keeps its activations."""
+def test_clips_of_full_size_train_with_every_layer_computed_again(small_champ, generator):
+    """24 frames: no transformer, spatial or along the frames, keeps its activations."""
     network = small_champ(max_frames=24).requires_grad_(True)
     network.enable_gradient_checkpointing()
     runs = Counter()
