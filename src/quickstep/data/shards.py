@@ -135,6 +135,16 @@ class ShardClips:
         return width, height
 
     @property
+    def cell(self) -> int:
+        """Pixels per latent cell."""
+        return self.manifest["cell"]
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the clips."""
+        return self.manifest["settings"]["fps"]
+
+    @property
     def num_strides(self) -> int:
         """The largest stride at which it is known where clips move."""
         return self.manifest["motion_strides"]

@@ -7,6 +7,9 @@ from quickstep.data.folder_sets import FolderData
 from quickstep.data.prepared import DancerData
 from quickstep.data.shards import ShardData
 
+ClipData = DancerData | FolderData | ShardData
+"""Clips that teachers and students learn from: rendered, cut from clip folders, or prepared."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipMix:
@@ -30,7 +33,7 @@ class ClipMix:
         total = sum(share * clips * (length + 1) for length, clips, share in parts)
         return total / sum(self.shares)
 
-    def expect_data(self, data: DancerData | FolderData | ShardData) -> None:
+    def expect_data(self, data: ClipData) -> None:
         """Refuses batches that the data cannot give, before any of it is made.
 
         How long the clips of shards are is known when they are opened.

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
-from quickstep.data.batches import ClipBatches
+from quickstep.data.encoded_clips import Clips
 from quickstep.data.image import write_image
 from quickstep.data.prepared import PreparedSet, pictures_to_video, video_to_pictures
 from quickstep.networks.autoencoder import decode_latents, decoded, posterior
@@ -39,8 +39,7 @@ def preview_clips(
     network: nn.Module,
     vae: AutoencoderKL,
     settings: Settings,
-    prepared: PreparedSet,
-    pose_maps: np.ndarray | None = None,
+    clips: Clips,
     count: int = 4,
     num_frames: int = 8,
     num_steps: int = 10,
@@ -50,13 +49,13 @@ def preview_clips(
     Each row starts with the reference (above) and its skeleton (below). The teacher runs at its
     own guidance.
     """
-    available = prepared.frames.shape[1] - 1
+    rows = np.arange(min(count, len(clips)))
+    available = min(clips.num_frames(int(row)) for row in rows)
     moments = 1 + np.linspace(0, available - 1, min(num_frames, available)).astype(int)
-    rows = np.arange(min(count, len(prepared)))
-    batches = ClipBatches(
-        prepared, lengths=(len(moments),), clips=(1,), shares=(1.0,), pose_maps=pose_maps
-    )
-    batch = batches.clips_at(rows, np.tile(moments, (len(rows), 1)), np.zeros(len(rows), int))
+    shown = np.tile(moments, (len(rows), 1))
+    batch = clips.clips_at(rows, shown, np.zeros(len(rows), int))
+    truths = clips.pictures_at(rows, np.pad(shown, ((0, 0), (1, 0))))
+    skeletons = batch["pose"][:, :1].numpy()
     device = next(network.parameters()).device
     batch = {name: value.to(device) for name, value in batch.items()}
     denoiser = Denoiser(network, settings.schedule.build(), settings.parametrisation)
@@ -69,11 +68,8 @@ def preview_clips(
         generator=torch.Generator().manual_seed(0),
     )
     output = video_to_pictures(decode_latents(vae, latents)).cpu().numpy()
-    lines = []
-    for row in rows:
-        truth = np.concatenate([prepared.frames[row, :1], prepared.frames[row, moments]])
-        result = np.concatenate([prepared.poses[row, moments[:1]], output[row]])
-        lines += [truth, result]
+    results = np.concatenate([skeletons, output], axis=1)
+    lines = [line for both in zip(truths, results, strict=True) for line in both]
     return _write_strip(folder, step, np.stack(lines))
 
 

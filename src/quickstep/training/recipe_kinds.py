@@ -7,7 +7,6 @@ from quickstep.data.folder_sets import FolderData
 from quickstep.data.people import PeopleData
 from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
-from quickstep.data.shards import ShardData
 from quickstep.diffusion.sampling import Sampler
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.contrast import ContrastConfig
@@ -22,7 +21,7 @@ from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.champ import ChampShape
 from quickstep.networks.champ.network import Stage
 from quickstep.networks.faces import Feature
-from quickstep.training.clip_mix import ClipMix
+from quickstep.training.clip_mix import ClipData, ClipMix
 from quickstep.training.config import TrainConfig
 from quickstep.training.runnable import expect_runnable, expect_teacher_dtype
 
@@ -119,7 +118,7 @@ class TeacherRecipe:
         train: the loop.
     """
 
-    data: DancerData
+    data: ClipData
     encoders: tuple[str, ...]
     network: UniAnimateShape = UniAnimateShape()
     clips: ClipMix = ClipMix()
@@ -155,7 +154,7 @@ class ChampRecipe:
         train: the loop.
     """
 
-    data: DancerData | FolderData
+    data: ClipData
     encoders: tuple[str, ...]
     stage: Stage
     start: str = ""
@@ -219,7 +218,7 @@ class FaceSettings:
 class _Distillation:
     """What all distillations have; see `StudentRecipe`."""
 
-    data: DancerData | FolderData | ShardData
+    data: ClipData
     teacher: str
     clips: ClipMix = ClipMix()
     sampler: Sampler = "segment"

@@ -20,9 +20,8 @@ from quickstep.data.prepared import DancerData, PreparedSet, Report, encode_set,
 from quickstep.data.shards import ShardClips, ShardData, ShardError, read_shard_manifest
 from quickstep.networks.encoders import encoders_digest
 from quickstep.networks.faces import FaceInput
+from quickstep.training.clip_mix import ClipData
 from quickstep.training.ranks import Ranks
-
-AnyData = DancerData | FolderData | ShardData
 
 UNSEEN = {"num_clips": 64, "first_seed": VALIDATION_START}
 """What to change of procedural data to get a few persons that training never sees."""
@@ -90,7 +89,7 @@ class RunData:
 
     def clips(
         self,
-        data: AnyData,
+        data: ClipData,
         *,
         face: FaceInput | None,
         with_maps: bool,
@@ -128,8 +127,9 @@ class RunData:
     ) -> ShardClips:
         if clips.encoders != encoders_digest(vae, image_encoder):
             raise ShardError(
-                f"{clips.folder}: encoded by {clips.manifest['encoders']['model']!r}, not "
-                "by this run's encoders: run `quickstep prepare` with --model the teacher"
+                f"{clips.folder}: encoded by {clips.manifest['encoders']['model']!r}, not by "
+                "this run's encoders: run `quickstep prepare` with --model the model that has "
+                "them (a student's teacher), or set a teacher's encoders to that one"
             )
         if face is not None:
             clips.faces = self.faces(data, face, vae=vae, image_encoder=image_encoder)
@@ -137,7 +137,7 @@ class RunData:
 
     def faces(
         self,
-        data: AnyData,
+        data: ClipData,
         wanted: FaceInput,
         *,
         vae: AutoencoderKL,
@@ -159,7 +159,7 @@ class RunData:
         self.ranks.on_first(prepare)
         return prepare()
 
-    def _cropped_faces(self, data: AnyData, size: int) -> Path:
+    def _cropped_faces(self, data: ClipData, size: int) -> Path:
         if not isinstance(data, ShardData):
             prepared = self.rendered(data)
             return prepare_faces(prepared, data, size=size, device=self.device, report=self.report)
@@ -192,8 +192,8 @@ def unseen_data(data: DancerData) -> DancerData: ...
 @overload
 def unseen_data(data: DancerData | FolderData) -> DancerData | FolderData | None: ...
 @overload
-def unseen_data(data: AnyData) -> AnyData | None: ...
-def unseen_data(data: AnyData) -> AnyData | None:
+def unseen_data(data: ClipData) -> ClipData | None: ...
+def unseen_data(data: ClipData) -> ClipData | None:
     """A few clips of persons that training never sees; None where none are known."""
     if isinstance(data, ShardData):
         splits = {clip["split"] for clip in read_shard_manifest(Path(data.shards))["clips"]}

@@ -37,6 +37,7 @@ from quickstep.networks.folder import ModelError, Settings, find_model, load_mod
 from quickstep.networks.heads import without_head
 from quickstep.teachers.families import conditions_of
 from quickstep.training.checkpoint import load_weights
+from quickstep.training.clip_mix import ClipData
 from quickstep.training.exports import export_run
 from quickstep.training.feature_runs import feature_learning
 from quickstep.training.pose_runs import pose_learning, preview_poses
@@ -56,7 +57,7 @@ from quickstep.training.recipe_kinds import (
     TeacherRecipe,
 )
 from quickstep.training.recipes import find_recipe
-from quickstep.training.run_data import UNSEEN, AnyData, RunData, unseen_data
+from quickstep.training.run_data import UNSEEN, RunData, unseen_data
 from quickstep.training.starting import started_network
 from quickstep.training.student_faces import face_input
 from quickstep.training.student_previews import StudentPreview
@@ -331,16 +332,13 @@ class _Run:
         unseen = unseen_data(recipe.data)
         if unseen is None:
             return None
-        shown = self._told(recipe, unseen)
-        assert isinstance(shown, PreparedClips)  # only distillations take shards
         return partial(
             preview_clips,
             self.folder,
             network=network,
             vae=self.parts["vae"],
             settings=self.settings,
-            prepared=shown.prepared,
-            pose_maps=shown.pose_maps,
+            clips=self._told(recipe, unseen),
         )
 
     def _clips(
@@ -359,7 +357,7 @@ class _Run:
         return ClipBatches(clips.prepared, **told, **options)
 
     def _told(
-        self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe, data: AnyData
+        self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe, data: ClipData
     ) -> PreparedClips | ShardClips:
         """Clips with all that the recipe's networks are told of them."""
         assert self.settings is not None

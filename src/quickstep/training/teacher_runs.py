@@ -1,16 +1,43 @@
 """What training a teacher needs beside the loop: fresh networks and the settings of the result."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from quickstep.config import digest, to_dict
-from quickstep.data.folder_sets import FolderData
 from quickstep.data.prepared import DancerData
+from quickstep.data.shards import ShardClips, ShardData
 from quickstep.networks.champ import ChampNetwork
 from quickstep.networks.folder import ScheduleSettings, Settings
 from quickstep.networks.unianimate import UniAnimateUNet
+from quickstep.training.clip_mix import ClipData
 from quickstep.training.recipe_kinds import ChampRecipe, TeacherRecipe
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a network and its settings have from the clips.
+
+    Attributes:
+        size: (width, height) in pixels.
+        cell: pixels per latent cell.
+        fps: frames per second, where all clips have the same.
+    """
+
+    size: tuple[int, int]
+    cell: int
+    fps: float | None
+
+    @classmethod
+    def of(cls, data: ClipData) -> "_Shape":
+        """The shape of the clips of some data."""
+        if isinstance(data, ShardData):
+            clips = ShardClips(data)
+            return cls(clips.size, clips.cell, clips.fps)
+        if isinstance(data, DancerData):
+            return cls((data.size, data.size), data.cell, data.fps)
+        return cls(data.size, data.cell, None)
 
 
 def unianimate_network(
@@ -21,16 +48,16 @@ def unianimate_network(
     The class reduces pose pictures to an eighth of its ``resolution``; asking it for a larger
     one keeps them in step with latents that are less than eight times smaller.
     """
-    shape, data = recipe.network, recipe.data
-    side = data.size // data.cell * 8
+    clips = _Shape.of(recipe.data)
+    width, height = (side // clips.cell * 8 for side in clips.size)
     channels = vae.config.latent_channels  # type: ignore[attr-defined]
     return UniAnimateUNet(
         in_channels=channels,
         out_channels=channels,
         image_width=image_encoder.config.projection_dim,
         num_text_tokens=0,
-        resolution=(side, side),
-        **to_dict(shape),
+        resolution=(width, height),
+        **to_dict(recipe.network),
     )
 
 
@@ -47,18 +74,22 @@ def champ_network(recipe: ChampRecipe, *, vae: AutoencoderKL, image_encoder: Any
 
 def teacher_settings(name: str, recipe: TeacherRecipe | ChampRecipe) -> Settings:
     """How the exported teacher is to be run, and what made it."""
-    data = recipe.data
-    own: dict[str, Any] = {"fps": data.fps} if isinstance(data, DancerData) else {}
+    data, clips = recipe.data, _Shape.of(recipe.data)
+    own: dict[str, Any] = {} if clips.fps is None else {"fps": clips.fps}
+    longest = max(recipe.clips.lengths)
     if isinstance(recipe, ChampRecipe):
         is_still = recipe.stage == "frames"
         own |= {
             "family": "champ",
             "pose_style": "dwpose",
-            "frames": 1 if is_still else max(recipe.clips.lengths),
+            "frames": 1 if is_still else longest,
             "reference_everywhere": recipe.network.reference_everywhere,
         }
     else:
-        own |= {"frames": data.num_frames, "reference_everywhere": recipe.reference_everywhere}
+        own |= {
+            "frames": data.num_frames if isinstance(data, DancerData) else longest,
+            "reference_everywhere": recipe.reference_everywhere,
+        }
     return Settings(
         role="teacher",
         method="denoising",
@@ -67,7 +98,7 @@ def teacher_settings(name: str, recipe: TeacherRecipe | ChampRecipe) -> Settings
         guidance=recipe.guidance,
         schedule=ScheduleSettings(),
         parametrisation=recipe.parametrisation,
-        size=data.size if isinstance(data, FolderData) else (data.size, data.size),
+        size=clips.size,
         noise_offset=recipe.method.noise_offset,
         recipe=name,
         recipe_digest=digest(recipe),
