@@ -1,4 +1,4 @@
-"""Full-size UniAnimate and Champ on one CPU thread: memory and time of each stage.
+"""Full-size UniAnimate and Champ on one CPU thread: memory and time of each stage, and the plan's.
 
     python benchmarks/full_size.py unianimate FOLDER --json docs/results/full-size-unianimate.json
     python benchmarks/full_size.py champ FOLDER --json docs/results/full-size-champ.json
@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 QUICKSTEP = [sys.executable, "-m", "quickstep"]
 HERE = Path(__file__).resolve().parent
@@ -36,6 +37,7 @@ class Measured:
         peak_anonymous: most memory of its own.
         peak_mapped: most pages of files.
         peak_resident: most of both together, as the kernel notes it.
+        planned: what `quickstep plan` said of the same beforehand, as its JSON.
     """
 
     stage: str
@@ -44,14 +46,27 @@ class Measured:
     peak_anonymous: int
     peak_mapped: int
     peak_resident: int
+    planned: dict[str, Any] | None = None
 
 
-def measured(stage: str, command: Sequence[str]) -> Measured:
-    """Runs a command and watches its memory.
+def planned(words: Sequence[str]) -> dict[str, Any]:
+    """What `quickstep plan` says of a run."""
+    told = subprocess.run(
+        [*QUICKSTEP, "plan", *words, "--json"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return json.loads(told.stdout)
+
+
+def measured(stage: str, command: Sequence[str], *, plan: Sequence[str] = ()) -> Measured:
+    """Runs a command, after the plan of it if there is one, and watches its memory.
 
     Raises:
         SystemExit: it fails.
     """
+    said = planned(plan) if plan else None
     print(f"{stage}: {' '.join(command[1:])}", flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     start, anonymous, mapped = time.monotonic(), 0, 0
@@ -73,6 +88,7 @@ def measured(stage: str, command: Sequence[str]) -> Measured:
         peak_anonymous=anonymous,
         peak_mapped=mapped,
         peak_resident=usage.ru_maxrss * 1024,
+        planned=said,
     )
     print(table([row]), flush=True)
     return row
@@ -90,14 +106,29 @@ def _status(process: int) -> Iterator[tuple[str, int]]:
 
 
 def table(rows: Sequence[Measured]) -> str:
-    head = "| stage | own memory | mapped files | both | processor time | wall time |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = (
+        "| stage | own memory | mapped files | both | planned | processor time | wall time "
+        "| planned |"
+    )
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
     for row in rows:
-        sizes = (row.peak_anonymous, row.peak_mapped, row.peak_resident)
-        cells = [*(f"{size / 1e9:.2f} GB" for size in sizes)]
-        cells += [f"{seconds:.0f} s" for seconds in (row.cpu_seconds, row.seconds)]
+        said = row.planned or {}
+        memory, seconds = said.get("peak_memory"), said.get("seconds")
+        cells = [
+            *(
+                _size(size)
+                for size in (row.peak_anonymous, row.peak_mapped, row.peak_resident, memory)
+            ),
+            f"{row.cpu_seconds:.0f} s",
+            f"{row.seconds:.0f} s",
+            f"{sum(seconds.values()):.0f} s" if seconds else "",
+        ]
         lines.append(f"| {row.stage} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _size(number: int | None) -> str:
+    return "" if number is None else f"{number / 1e9:.2f} GB"
 
 
 @dataclass(frozen=True)
@@ -158,14 +189,16 @@ def stages(name: str, home: Path) -> Iterator[Measured]:
     clip = min(path for path in clips.iterdir() if path.is_dir())
     told = [str(clip / "reference.png"), str(clip), "-o", str(home / f"{name}.mp4")]
     options = ["--model", str(model), "--steps", "1", "--dtype", "float32", "--device", "cpu"]
-    yield measured(f"animate, {name}", [*QUICKSTEP, "animate", *told, *options])
+    plan = ["animate", str(clip), *options]
+    yield measured(f"animate, {name}", [*QUICKSTEP, "animate", *told, *options], plan=plan)
     for recipe, changes in family.recipes.items():
         run = home / "runs" / recipe
         if not run.is_dir():
             settings = [text.format(home=home, model=model) for text in (*COMMON, *changes)]
             words = [word for text in settings for word in ("--set", text)]
-            where = ["--run", str(run), "--device", "cpu"]
-            yield measured(f"distill {recipe}", [*QUICKSTEP, "distill", recipe, *where, *words])
+            command = [*QUICKSTEP, "distill", recipe, "--run", str(run), *words]
+            plan = ["distill", recipe, *words, "--device", "cpu"]
+            yield measured(f"distill {recipe}", [*command, "--device", "cpu"], plan=plan)
 
 
 def make_small(model: Path) -> None:

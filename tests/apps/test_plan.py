@@ -82,6 +82,9 @@ def test_an_animation_is_planned_and_timed(model_folders, capsys):
     assert set(short["seconds"]) == {"load", "conditions", "denoise", "decode"}
     assert long["seconds"] is None
     assert short["fits"]
+    whole = short["peak_memory"]
+    assert short["choices"].keys() == {"--dtype bfloat16", "--vae-slicing"}
+    assert all(memory < whole for memory in short["choices"].values())
 
 
 def test_the_length_is_given_once(capsys):

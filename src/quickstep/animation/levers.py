@@ -162,20 +162,7 @@ class MemoryLevers:
         Raises:
             ValueError: no such multiple, or a tile that holds the whole picture.
         """
-        size = self.model.settings.size
-        half = -(-max(size) // 2)
-        tile = -(-half // TILE_STEP) * TILE_STEP if tile is None else tile
-        if tile < TILE_STEP or tile % TILE_STEP:
-            raise ValueError(f"tile must be a multiple of {TILE_STEP} pixels: got {tile}")
-        if tile >= max(size):
-            raise ValueError(
-                f"vae tiling has no effect: a tile of {tile} px holds a picture of "
-                f"{size[0]}x{size[1]}"
-            )
-        vae: Any = self.model.vae
-        vae.enable_tiling()
-        vae.tile_sample_min_size = tile
-        vae.tile_latent_min_size = tile // 2 ** (len(vae.config.block_out_channels) - 1)
+        tile_pictures(self.model.vae, self.model.settings.size, tile=tile)
 
     def disable_vae_tiling(self) -> None:
         """Takes `enable_vae_tiling` back."""
@@ -191,6 +178,30 @@ class MemoryLevers:
 
     def _run_at(self, place: torch.device) -> None:
         self.model.place = self.faces.device = place
+
+
+def tile_pictures(vae: Any, size: tuple[int, int], *, tile: int | None = None) -> None:
+    """Lets an autoencoder work in tiles: see `MemoryLevers.enable_vae_tiling`.
+
+    Args:
+        vae: the autoencoder.
+        size: width and height of its pictures.
+        tile: side of a tile in pixels.
+
+    Raises:
+        ValueError: no such tile, or one that holds the whole picture.
+    """
+    half = -(-max(size) // 2)
+    tile = -(-half // TILE_STEP) * TILE_STEP if tile is None else tile
+    if tile < TILE_STEP or tile % TILE_STEP:
+        raise ValueError(f"tile must be a multiple of {TILE_STEP} pixels: got {tile}")
+    if tile >= max(size):
+        raise ValueError(
+            f"vae tiling has no effect: a tile of {tile} px holds a picture of {size[0]}x{size[1]}"
+        )
+    vae.enable_tiling()
+    vae.tile_sample_min_size = tile
+    vae.tile_latent_min_size = tile // 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 class _Alone(ModelHook):

@@ -1,6 +1,7 @@
 """What `quickstep animate` needs for a clip of some length."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstep.animation.levers import decode_chunk
+from quickstep.animation.levers import decode_chunk, tile_pictures
 from quickstep.animation.plan import Plan, make_plan
 from quickstep.animation.windowed import MAX_CACHED
 from quickstep.animation.windows import cut_windows
@@ -51,13 +52,23 @@ class AnimationRun:
 
 @dataclass(frozen=True)
 class _Counted:
+    """Counts of the stages; `levers` are the peaks of those that a lever of memory changes."""
+
     weights: dict[str, int]
+    layer: int
     encode: Count
     window: Count
     step: Count
     decode: Count
     chunk: int
     latents: int
+    levers: dict[str, dict[str, int]]
+
+    @property
+    def working(self) -> dict[str, int]:
+        """Bytes at work in each stage."""
+        encode = max(self.encode.peak, self.window.peak)
+        return {"encode": encode, "denoise": self.step.peak, "decode": self.decode.peak}
 
 
 def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
@@ -78,22 +89,17 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
         told = _counted(model, plan, frames=len(windows[0]), device=run.device)
     cache = told.window.kept * min(len(windows), MAX_CACHED)
     clip = 4 * told.latents * run.num_frames // len(windows[0])
-    encode = max(told.encode.peak, told.window.peak)
-    working = {"encode": encode, "denoise": told.step.peak, "decode": told.decode.peak}
-    part = max(working, key=lambda name: working[name])
-    memory = {
+    rest = {
         "program": program_memory(run.device),
         **told.weights,
         "windows' features": cache,
         "latents": clip if run.device.type == "cpu" else told.latents,
-        f"activations ({part})": working[part],
-        **_kept_heap(working, part, run.device),
     }
     chunks = -(-run.num_frames // told.chunk)
     branches = 1 if plan.guidance == 1 else 2
     evaluations = len(plan.times) * len(windows)
     needs = Needs(
-        memory=memory,
+        memory=rest | _at_work(told.working, run.device),
         available=free_memory(run.device),
         disk={"model": sum(told.weights.values())},
         evaluations=float(evaluations * branches),
@@ -102,7 +108,7 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
             "denoise": float(told.step.flops * evaluations),
             "decode": float(told.decode.flops * chunks),
         },
-        choices=_choices(told, memory, run, part),
+        choices=_choices(told, run, rest=sum(rest.values())),
     )
     if not probe or is_public(run.model) or not needs.fits():
         return needs
@@ -110,14 +116,17 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
     return Needs(**{**vars(needs), "seconds": seconds})
 
 
-def _kept_heap(working: dict[str, int], part: str, device: torch.device) -> dict[str, int]:
-    """What the C library's heap keeps of stages that are over, in pieces the next cannot use.
+def _at_work(working: dict[str, int], device: torch.device) -> dict[str, int]:
+    """The largest stage's bytes, and what the heap keeps.
 
-    Were pieces given back at once, a run would take what is counted, and half as long again.
+    On a CPU the C library's heap keeps what it had for the other stages, in pieces that this one
+    cannot use. Were pieces given back at once, a run would take half as long again.
     """
-    if device.type != "cpu":
-        return {}
-    return {"kept by the heap": sum(working.values()) - working[part]}
+    part = max(working, key=lambda name: working[name])
+    found = {f"activations ({part})": working[part]}
+    if device.type == "cpu":
+        found["kept by the heap"] = sum(working.values()) - working[part]
+    return found
 
 
 def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) -> _Counted:
@@ -138,8 +147,48 @@ def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) 
         step = counted(lambda: _guided(model.network, noisy, features[0], plan))
         part = noisy[:, :chunk].float()
         decode = counted(lambda: decode_latents(model.vae, part, chunk=chunk))
-    latents = noisy.numel() * 4
-    return _Counted(weights, encode, window, step, decode, chunk, latents)
+        levers = _levers(model, sizes, noisy, chunk=chunk)
+    return _Counted(
+        weights,
+        _largest_layer(model),
+        encode,
+        window,
+        step,
+        decode,
+        chunk,
+        noisy.numel() * 4,
+        levers,
+    )
+
+
+def _levers(
+    model: Networks, sizes: Sizes, noisy: Tensor, *, chunk: int
+) -> dict[str, dict[str, int]]:
+    """Peaks of the stages that slices and tiles change, for those that have an effect."""
+    found = {}
+    if chunk > 1:
+        one = noisy[:, :1].float()
+        found["--vae-slicing"] = {
+            "decode": counted(lambda: decode_latents(model.vae, one, chunk=1)).peak
+        }
+    with suppress(ValueError):
+        tile_pictures(model.vae, model.settings.size)
+        part = noisy[:, :chunk].float()
+        found["--vae-tiling"] = {
+            "encode": counted(lambda: with_bank(model, conditions(model, sizes))).peak,
+            "decode": counted(lambda: decode_latents(model.vae, part, chunk=chunk)).peak,
+        }
+    return found
+
+
+def _largest_layer(model: Networks) -> int:
+    layers = (
+        layer
+        for part in (model.network, model.vae, model.image_encoder)
+        for layer in part.modules()
+        if not list(layer.children())
+    )
+    return max(num_bytes(layer) for layer in layers)
 
 
 def _guided(network: Any, noisy: Tensor, features: Any, plan: Plan) -> Tensor:
@@ -151,14 +200,23 @@ def _guided(network: Any, noisy: Tensor, features: Any, plan: Plan) -> Tensor:
     return network(noisy.repeat(count, 1, 1, 1, 1), t, features).float()
 
 
-def _choices(told: _Counted, memory: dict[str, int], run: AnimationRun, part: str) -> list[Choice]:
-    """Estimates for other settings, from the counts of this one."""
-    total, weights = sum(memory.values()), told.weights
-    network, working = weights["network"], memory[f"activations ({part})"]
+def _choices(told: _Counted, run: AnimationRun, *, rest: int) -> list[Choice]:
+    """What other settings would take, one at a time; `rest` is all but what is at work."""
+    weights = sum(told.weights.values())
     choices = []
+
+    def add(change: str, besides: int, working: dict[str, int]) -> None:
+        choices.append(Choice(change, besides + sum(_at_work(working, run.device).values())))
+
     if run.dtype == torch.float32:
-        saved = network // 2 + (working // 2 if part == "denoise" else 0)
-        choices.append(Choice("--dtype bfloat16", total - saved))
+        # Autoencoder and image encoder stay as they are.
+        half = told.working | {"denoise": told.working["denoise"] // 2}
+        add("--dtype bfloat16", rest - told.weights["network"] // 2, half)
+    if run.device.type != "cpu":
+        add("--offload model", rest - weights + max(told.weights.values()), told.working)
+        add("--offload group", rest - weights + told.layer, told.working)
+    for change, peaks in told.levers.items():
+        add(change, rest, told.working | peaks)
     return choices
 
 

@@ -79,8 +79,10 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
         rehearsal = _Rehearsal(run, config)
         forward_flops = {length: rehearsal.there(length).flops for length, _, _ in rows}
         longest = max(rows, key=lambda row: row[0] * row[1])[:2]
-        activations = rehearsal.both(*longest).peak
-        choices = _choices(rehearsal, run, roles, activations, *longest)
+        teaching = rehearsal.teaching(*longest).peak
+        working = _working(rehearsal.both(*longest).peak, teaching, run.device)
+        rest = program_memory(run.device) + sum(_weights(recipe, roles).values())
+        choices = _choices(rehearsal, roles, working, rest=rest, teaching=teaching, size=longest)
     asks = [(share / sum(recipe.clips.shares), clips, length) for length, clips, share in rows]
     cost = _cost(recipe)
     steps = recipe.train.num_steps * recipe.train.accumulation
@@ -90,7 +92,7 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
         memory={
             "program": program_memory(run.device),
             **_weights(recipe, roles),
-            "activations": activations,
+            **working,
         },
         available=free_memory(run.device),
         disk=_disk(recipe, roles),
@@ -113,6 +115,15 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
         "target": steps * relative * cost.target * there,
     }
     return Needs(**{**vars(needs), "seconds": seconds})
+
+
+def _working(both: int, teaching: int, device: torch.device) -> dict[str, int]:
+    """Bytes at work: of the student there and back, or of the teacher, which is asked before it.
+
+    On a CPU the C library's heap keeps what the teacher took, in pieces the student cannot use.
+    """
+    working = {"activations": max(both, teaching)}
+    return working | ({"kept by the heap": min(both, teaching)} if device.type == "cpu" else {})
 
 
 def _cost(recipe: DistillationRecipe) -> Cost:
@@ -204,6 +215,14 @@ class _Rehearsal:
             features = encoded(self.networks, self.student, told)
             return counted(lambda: _ask(self.student, noisy_latents(told), features))
 
+    def teaching(self, length: int, clips: int) -> Count:
+        """The teacher's answer to a batch, with guidance if the recipe has it."""
+        rows = clips if self.run.recipe.method.guidance == 1 else 2 * clips
+        with torch.no_grad(), self._precision():
+            told = conditions(self.networks, _sizes(self.run.recipe, length), batch=rows)
+            network, noisy = self.networks.network, noisy_latents(told)
+            return counted(lambda: _ask(network, noisy, network.encode(told)))
+
     def both(
         self,
         length: int,
@@ -224,7 +243,12 @@ class _Rehearsal:
 
     def _precision(self, bf16: bool | None = None) -> torch.autocast:
         enabled = self.run.recipe.train.precision == "bf16" if bf16 is None else bf16
-        return torch.autocast(self.run.device.type, torch.bfloat16, enabled=enabled)
+        return autocast(self.run.device, enabled=enabled)
+
+
+def autocast(device: torch.device, *, enabled: bool) -> torch.autocast:
+    """Mixed precision as training has it, which keeps no weights cast before."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 def _forget_gradient(parameter: torch.Tensor) -> None:
@@ -251,30 +275,32 @@ def _there_and_back(teacher: Networks | Model, student: Any, told: Any) -> None:
 
 def _choices(
     rehearsal: _Rehearsal,
-    run: DistillationRun,
     roles: _Roles,
-    activations: int,
-    length: int,
-    clips: int,
+    working: dict[str, int],
+    *,
+    rest: int,
+    teaching: int,
+    size: tuple[int, int],
 ) -> list[Choice]:
-    recipe = run.recipe
-    rest = program_memory(run.device) + sum(_weights(recipe, roles).values())
+    recipe, device, (length, clips) = rehearsal.run.recipe, rehearsal.run.device, size
     choices = []
 
-    def add(change: str, memory: int) -> None:
-        choices.append(Choice(f"--set {change}", memory))
+    def add(change: str, memory: dict[str, int], besides: int = rest) -> None:
+        choices.append(Choice(f"--set {change}", besides + sum(memory.values())))
 
     if not recipe.gradient_checkpointing:
-        again = rehearsal.both(length, clips, checkpointing=True)
-        add("gradient_checkpointing=true", rest + again.peak)
+        again = rehearsal.both(length, clips, checkpointing=True).peak
+        add("gradient_checkpointing=true", _working(again, teaching, device))
     if recipe.train.precision == "fp32":
-        add("train.precision=bf16", rest + rehearsal.both(length, clips, bf16=True).peak)
+        half = rehearsal.both(length, clips, bf16=True).peak
+        add("train.precision=bf16", _working(half, teaching // 2, device))
     shorter = (length, 1) if clips > 1 else (max(length // 2, 1), 1)
-    one = "--set clips.lengths={} --set clips.clips={} --set clips.shares=1".format(*shorter)
-    add(one.removeprefix("--set "), rest + rehearsal.both(*shorter).peak)
+    less = rehearsal.both(*shorter).peak, rehearsal.teaching(*shorter).peak
+    one = "clips.lengths={} --set clips.clips={} --set clips.shares=1".format(*shorter)
+    add(one, _working(*less, device))
     if recipe.form == "full":
-        kept = roles.teacher + roles.encoders + program_memory(run.device)
-        add("form=adapter (about: its own weights are few)", kept + activations)
+        kept = roles.teacher + roles.encoders + program_memory(device)
+        add("form=adapter (about: its own weights are few)", working, besides=kept)
     return choices
 
 
@@ -285,7 +311,7 @@ def _probed(run: DistillationRun, *, length: int) -> tuple[float, float]:
     student = student_network(recipe, teacher)
     student.train()
     bf16 = recipe.train.precision == "bf16"
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16):
+    with autocast(run.device, enabled=bf16):
         told = conditions(teacher, _sizes(recipe, length))
         with torch.no_grad():
             features = teacher.network.encode(told)
