@@ -107,8 +107,8 @@ REFUSED = {
     "gap": (write_gap, "a frame is missing between 02.png and 04.png"),
     "sizes": (write_sizes, "2.png: its size differs from 1.png's"),
     "damaged": (write_damaged, "2.png: damaged picture"),
-    "black": (write_black, "black: "),
-    "loop.mp4": (write_loop, "loop.mp4"),
+    "black": (write_black, "black: not a skeleton on black"),
+    "loop.mp4": (write_loop, "loop.mp4: no such file or folder"),
     "no.npz": (write_no_zip, "not a .npz of poses that can be read"),
     "nothing": (write_empty_folder, "neither a clip folder nor one of skeleton pictures"),
 }

@@ -34,6 +34,39 @@ def test_pictures_equal_upstreams(
     np.testing.assert_array_equal(drawn[0, ..., ::-1], upstream_arrays["out/img_ref"])
 
 
+SINGLE = {  # points; colours of the limb (0.6 of 255, 170, 85) and of the joints at its ends
+    "right upper arm": ("dwpose", (6, 8), (153, 102, 0), ((255, 170, 0), (255, 255, 0))),
+    "right shin": ("dwpose", (14, 16), (0, 153, 102), ((0, 255, 255), (0, 170, 255))),
+    "left thigh": ("unianimate", (11, 13), (153, 102, 0), ((255, 85, 0), (255, 0, 0))),
+    "left foot": ("unianimate", (15, 17), (51, 0, 153), ((255, 0, 85), (255, 255, 170))),
+}
+"""OpenPose's colours turn round the circle from red, a joint after the other; a limb has that of
+its place in the list of limbs. UniAnimate's pictures have red and blue exchanged, and feet, whose
+joints have colours of their own."""
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_single_limb_is_an_ellipse_between_two_discs(name: str, upright: bool):
+    style, points, limb, joints = SINGLE[name]
+    poses = Poses.hidden(num_frames=1, size=(80, 80), fps=1.0)
+    keypoints, visible = poses.keypoints.copy(), poses.visible.copy()
+    keypoints[0, points], visible[0, points] = ((20, 40), (60, 40)), True
+    if upright:
+        keypoints = keypoints[..., ::-1]
+    picture = draw_skeletons(
+        Poses(keypoints, visible.astype(np.float32), visible, (80, 80), 1.0), style=style
+    )[0]
+    picture = picture.swapaxes(0, 1) if upright else picture
+    y, x = np.mgrid[:80, :80]
+    ellipse = ((x - 40) / 20) ** 2 + ((y - 40) / 4) ** 2
+    discs = [((x - at) ** 2 + (y - 40) ** 2) / 4**2 for at in (20, 60)]
+    for disc, colour in zip(discs, joints, strict=True):
+        assert (picture[disc < 0.8] == colour).all()
+    assert (picture[(ellipse < 0.75) & (np.minimum(*discs) > 1.6)] == limb).all()
+    assert not picture[(ellipse > 1.6) & (np.minimum(*discs) > 1.6)].any()
+
+
 def test_dwpose_shoulders_are_red_and_unianimates_blue(dance: Poses):
     x, y = dance.keypoints[0, RIGHT_SHOULDER].astype(int)
     assert tuple(draw_skeletons(dance, style="dwpose")[0, y, x]) == JOINT_COLOURS[2]

@@ -4,10 +4,7 @@ import csv
 import errno
 import json
 import os
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ import pytest
 from PIL import Image
 
 from films import backwards, deep, encode, grey, sound_alone, turned, with_alpha
+from limits import files_end_at, ordinary_user
 from quickstep.apps.cli import main
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.skeleton import Poses
@@ -303,30 +301,6 @@ def test_an_output_that_cannot_be_written_is_refused(films, tmp_path, capsys):
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1 and "locked" in error
     assert not list(locked.iterdir())
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Without the rights of root, who may write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@contextmanager
-def files_end_at(num_bytes: int) -> Iterator[None]:
-    """The system refuses to let any file grow beyond this, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_ends_the_job_and_loses_nothing(film, tmp_path, capsys):

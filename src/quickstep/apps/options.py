@@ -151,5 +151,6 @@ def check_folder(folder: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise NotADirectoryError(f"{existing} is a file: {folder} cannot be made there")
-    if not os.access(existing, os.W_OK | os.X_OK):
+    whose = {"effective_ids": os.access in os.supports_effective_ids}
+    if not os.access(existing, os.W_OK | os.X_OK, **whose):
         raise PermissionError(f"{existing} cannot be written to")
