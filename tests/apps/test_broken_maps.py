@@ -172,7 +172,7 @@ SPOILT_BODIES = {
     "no joints": (lacking("joints"), "the mesh has no joints"),
     "a pickle": (pickled, "the field part is pickled"),
     **{
-        f"lacks {name}": (lacking(name), f"needs the field {name}: the file holds")
+        f"lacks {name}": (lacking(name), f"needs the field {name}.*: the file holds")
         for name in ("faces", "part", "cam_t")
     },
     "lacks size": (lacking("size"), "needs the field render_res"),

@@ -52,5 +52,5 @@ def test_a_nose_behind_the_head_is_not_marked():
 
 
 def test_without_joints_it_says_what_is_missing(mesh: BodyMesh):
-    with pytest.raises(BodyError, match="has no joints .* give a skeleton beside it"):
+    with pytest.raises(BodyError, match="has no joints .* by quickstep maps with --skeleton"):
         mesh_poses(replace(mesh, joints=None))

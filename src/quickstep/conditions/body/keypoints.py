@@ -43,8 +43,8 @@ def mesh_poses(mesh: BodyMesh, *, depth: Float[np.ndarray, "f H W"] | None = Non
     """
     if mesh.joints is None:
         raise BodyError(
-            "the mesh has no joints (T, 24, 3), so that no skeleton can be drawn: give a "
-            "skeleton beside it"
+            "the mesh has no joints (T, 24, 3), so that no skeleton can be drawn: make its maps "
+            "by quickstep maps with --skeleton or --smpl"
         )
     frames = len(mesh)
     points = np.zeros((frames, NUM_KEYPOINTS, 3), dtype=np.float32)

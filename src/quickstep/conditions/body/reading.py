@@ -61,7 +61,8 @@ def read_body(
     motion = BodyMotion.read(path)
     if model is None:
         raise BodyError(
-            f"{path}: SMPL parameters need a body model: give your own SMPL file (.npz)"
+            f"{path}: SMPL parameters need a body model: give your own SMPL file (.npz) to "
+            "quickstep maps --smpl"
         )
     try:
         if reference is not None:
@@ -76,10 +77,12 @@ def _read_vertices(stored: StoredArrays, model: BodyModel | None) -> BodyMesh:
     values |= {name: stored[name] for name in EXTRA_FIELDS if name in stored}
     known = {} if model is None else {"faces": model.faces, "part": model.parts()}
     for name in ("faces", "part"):
-        if name in known and name not in stored:
-            values[name] = known[name].cpu().numpy()
-        else:
-            values[name] = stored[name]
+        if name not in stored and model is None:
+            raise BodyError(
+                f"{stored.path}: {stored.what} needs the field {name}, or a body model that knows "
+                f"it (quickstep maps --smpl): the file holds {', '.join(sorted(stored.names))}"
+            )
+        values[name] = stored[name] if name in stored else known[name].cpu().numpy()
     try:
         if "fps" in values:
             values["fps"] = positive_number("fps", values["fps"])
