@@ -1,5 +1,7 @@
 """Methods of two phases: from the teacher over frames to clips, and what each phase may touch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from toy_recipes import TOY, changes
@@ -12,7 +14,7 @@ from quickstep.networks.folder import load_model
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
 from quickstep.training.config import TrainConfig
 from quickstep.training.recipe_kinds import ClipMix, StudentRecipe
-from quickstep.training.recipes import RECIPES, full_cost
+from quickstep.training.recipes import RECIPES, full_cost, recipe_name
 from quickstep.training.record import read_log
 from quickstep.training.runs import run_recipe
 
@@ -44,7 +46,7 @@ def test_both_papers_go_on_from_frames_to_clips(runs):
     first = load_model(runs / "quickstep-best-frames_lab")
     run_recipe(name, overrides=fields("clips"), run_folder=runs / name)
     second = load_model(runs / name)
-    assert (second.settings.segments, second.settings.sampler) == (2, "segment")
+    assert (second.settings.segments, second.settings.sampler) == (4, "segment")
     assert second.settings.face is not None
     logged = [read_log(runs / each)[0] for each in ("quickstep-best-frames_lab", name)]
     assert {"same_source", "cross_source", "source_ratio", "auxiliary"} <= logged[0].keys()
@@ -129,6 +131,24 @@ def test_phases_hold_the_papers_numbers():
         assert isinstance(recipe, StudentRecipe)
         assert (recipe.train.num_steps, recipe.train.learning_rate) == (steps, 1e-6)
         assert (recipe.start, recipe.clips.lengths) == (start, (length,))
+
+
+@pytest.mark.parametrize("family", ["unianimate", "champ"])
+@pytest.mark.parametrize("size", ["dancer", "lab"])
+def test_both_papers_together_differ_from_dancelcm_by_what_cosec_adds(size, family):
+    """Terms, pairs of references, phases and the second one's weaker guidance; nothing else."""
+    alone, *phases = (
+        RECIPES[recipe_name(name, size, family=family)]
+        for name in ("dancelcm", "quickstep-best-frames", "quickstep-best")
+    )
+    assert isinstance(alone, StudentRecipe)
+    for phase in phases:
+        assert isinstance(phase, StudentRecipe)
+        plain = replace(phase.method, cosec=CoSeCConfig(), guidance=alone.method.guidance)
+        assert plain == alone.method
+        assert (phase.face, phase.sampler) == (alone.face, alone.sampler)
+        rates = [each.train.learning_rate for each in (phase, alone)]
+        assert rates[0] == rates[1]
 
 
 @pytest.mark.parametrize("size", ["dancer", "lab"])

@@ -14,8 +14,8 @@ from quickstep.data.prepared import DancerData
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.perflow import PeRFlowConfig
-from quickstep.methods.phases import PHASED
-from quickstep.methods.presets import PRESETS, Preset
+from quickstep.methods.phases import PHASED, Phases
+from quickstep.methods.presets import PRESETS, Preset, for_short_training
 from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.champ import ChampShape
 from quickstep.training.config import TrainConfig
@@ -121,10 +121,8 @@ _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
-_SHORT_DANCELCM: dict[str, Any] = {"num_segments": 4, "pair": "anneal", "target": "student"}
-"""The paper has two segments, an EMA target and, as read here, pairs one grid step apart; the small
-recipes have these, because in some hundred steps the paper's carry the edge's answer up a segment
-only in part (frame distance 89 where these reach 43: docs/results/small-budget.md)."""
+_SHORT_RATE = 5e-5
+"""A student that is its own target moves too fast at more than twice this."""
 
 
 def _people(data: DancerData) -> PeopleData:
@@ -227,27 +225,34 @@ def _champ(name: str, sizes: _Sizes) -> dict[str, Recipe]:
 def _student(
     method: str, name: str, sizes: _Sizes, *, family: Family = "unianimate"
 ) -> DistillationRecipe:
-    """A method with its paper's settings on the teacher of this size; of DanceLCM see above.
+    """A method with its paper's settings on the teacher of this size; DanceLCM with a short one's.
 
     Teacher, data and training are the same for all methods. They are compared at equal compute,
     so that one whose step asks the networks more often makes fewer steps.
     """
     preset = PRESETS[method](guidance=_GUIDANCE)
     if method == "dancelcm":
-        preset = replace(preset, config=replace(preset.config, **_SHORT_DANCELCM))
+        preset = for_short_training(preset)
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
-    return _distillation(preset, sizes, teacher=teacher, clips=sizes.clips, rate=5e-5, face=face)
+    return _distillation(
+        preset, sizes, teacher=teacher, clips=sizes.clips, rate=_SHORT_RATE, face=face
+    )
 
 
 def _phased(
     name: str, sizes: _Sizes, *, family: Family = "unianimate"
 ) -> dict[str, DistillationRecipe]:
-    """The methods of two phases: on frames, and from there on clips."""
+    """The methods of two phases: on frames, and from there on clips.
+
+    What is built on DanceLCM has the settings that DanceLCM has here, so that both compare.
+    """
     found: dict[str, DistillationRecipe] = {}
     for method, phases_of in PHASED.items():
-        phases = phases_of(guidance=_GUIDANCE)
-        face = sizes.face if method == "quickstep-best" else None
+        phases, more = phases_of(guidance=_GUIDANCE), {}
+        if method == "quickstep-best":
+            phases = Phases(*(for_short_training(phase) for phase in phases))
+            more = {"face": sizes.face, "rate": _SHORT_RATE}
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
         for key, start, phase, mix in zip(names, starts, phases, mixes, strict=True):
@@ -257,9 +262,9 @@ def _phased(
                 teacher=f"{family}_{name}",
                 clips=replace(mix, references=phase.references),
                 share=phase.share,
-                face=face,
                 start=start,
                 learns=phase.learns,
+                **more,
             )
     return found
 
