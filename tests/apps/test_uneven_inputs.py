@@ -181,6 +181,9 @@ def test_however_long_a_dance_is_few_pictures_are_held(walk, tmp_path, monkeypat
             yield frame
 
     monkeypatch.setattr(film, "timed_frames", watched)
-    assert len(read_driving(tmp_path / "long.mp4").poses) == 60
+    told: list[tuple[int, int, str]] = []
+    dance = read_driving(tmp_path / "long.mp4", report=lambda *words: told.append(words))
+    assert len(dance.poses) == 60
+    assert told == [(done, 60, "reading skeletons") for done in range(1, 61)]
     assert len(held) >= 60
     assert max(held) <= 5 + 2  # five to find out how they are drawn

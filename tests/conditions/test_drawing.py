@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from quickstep.conditions.drawing import Stroke, Style, draw_skeletons
+from quickstep.conditions.drawing import Colour, Stroke, Style, draw_skeletons
 from quickstep.conditions.openpose import OpenPoses
 from quickstep.conditions.order import (
     FACE,
@@ -34,13 +34,15 @@ def test_pictures_equal_upstreams(
     np.testing.assert_array_equal(drawn[0, ..., ::-1], upstream_arrays["out/img_ref"])
 
 
-SINGLE = {  # points; colours of the limb (0.6 of 255, 170, 85) and of the joints at its ends
+SINGLE: dict[str, tuple[Style, tuple[int, int], Colour, tuple[Colour, Colour]]] = {
     "right upper arm": ("dwpose", (6, 8), (153, 102, 0), ((255, 170, 0), (255, 255, 0))),
     "right shin": ("dwpose", (14, 16), (0, 153, 102), ((0, 255, 255), (0, 170, 255))),
     "left thigh": ("unianimate", (11, 13), (153, 102, 0), ((255, 85, 0), (255, 0, 0))),
     "left foot": ("unianimate", (15, 17), (51, 0, 153), ((255, 0, 85), (255, 255, 170))),
 }
-"""OpenPose's colours turn round the circle from red, a joint after the other; a limb has that of
+"""Points; colours of the limb (0.6 of 255, 170, 85) and of the joints at its ends.
+
+OpenPose's colours turn round the circle from red, a joint after the other; a limb has that of
 its place in the list of limbs. UniAnimate's pictures have red and blue exchanged, and feet, whose
 joints have colours of their own."""
 

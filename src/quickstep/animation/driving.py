@@ -81,7 +81,7 @@ def read_driving(
             folder of skeleton pictures (DWPose or UniAnimate colours on black); footage of a
             person; a folder of OpenPose jsons; a clip folder of ``quickstep dancer``.
         search: how poses are looked for in footage; None refuses footage.
-        report: told how much footage is done.
+        report: told how much of footage or skeleton pictures is done.
 
     Raises:
         ValueError: nothing there, or nothing that can be read as a dance, in one line.
@@ -92,7 +92,7 @@ def read_driving(
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, report)
     if is_body(path):
         return _read_body(path)
     if path.suffix.lower() in (".npz", ".json"):
@@ -106,7 +106,7 @@ def _read_video(path: Path, search: Search | None, report: Report | None) -> Dri
     audio = path if video_info(path).has_audio else None
     if search is None or is_skeleton_video(path):
         film = Film(path, ground="black")
-        poses = _skeletons_of(film, film.fps, path)
+        poses = _skeletons_of(film, film.fps, path, report)
         return Driving(poses=poses, audio=audio, seconds=_uneven(film.seconds))
     found = find_poses(path, search, report=report)
     return Driving(
@@ -134,13 +134,13 @@ def _read_body(path: Path) -> Driving:
     return Driving(poses=poses, body=mesh)
 
 
-def _read_folder(folder: Path) -> Driving:
+def _read_folder(folder: Path, report: Report | None) -> Driving:
     if (folder / "skeletons.npz").is_file():
         return _read_clip(folder)
     names = sorted(path for path in folder.iterdir() if path.is_file())
     if any(path.suffix.lower() in PICTURE_SUFFIXES for path in names):
         pictures = numbered_pictures(folder, but="ref")
-        return Driving(poses=_skeletons_of(_Pictures(pictures), PICTURES_FPS, folder))
+        return Driving(poses=_skeletons_of(_Pictures(pictures), PICTURES_FPS, folder, report))
     if any(path.suffix.lower() == ".json" for path in names):
         return Driving(poses=Poses.read(folder))
     raise PoseError(f"{folder}: neither a clip folder nor one of skeleton pictures or jsons")
@@ -211,8 +211,11 @@ def expect_person(image: Any, search: Search | None) -> None:
         raise PoseError(f"{name}: nobody is found in it by the detector {search.detector!r}")
 
 
-def _skeletons_of(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, path: Path) -> Poses:
+def _skeletons_of(
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, path: Path, report: Report | None
+) -> Poses:
+    told = None if report is None else lambda done, total: report(done, total, "reading skeletons")
     try:
-        return read_skeletons(frames, fps=fps)
+        return read_skeletons(frames, fps=fps, report=told)
     except PoseError as error:
         raise PoseError(f"{path}: {error}") from error

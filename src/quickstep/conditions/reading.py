@@ -1,6 +1,6 @@
 """Skeleton pictures back to keypoints, by the colours of joints and limbs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -208,7 +208,12 @@ def shows_skeletons(pictures: list[UInt8[np.ndarray, "H W 3"]]) -> bool:
     return covered > 0.5 * total
 
 
-def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float | int) -> Poses:
+def read_skeletons(
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+    *,
+    fps: float | int,
+    report: Callable[[int, int], None] | None = None,
+) -> Poses:
     """Finds the keypoints in pictures of a skeleton on black, DWPose's or UniAnimate's.
 
     The order of the colour channels is found out. In each frame every joint has candidates
@@ -220,6 +225,7 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
         frames: RGB pictures of one size, lossless or from a video with half-resolution colours.
             They are gone through three times; what gives new ones each time is never held whole.
         fps: their rate.
+        report: called with how many are read, and how many there are.
 
     Returns:
         Body, feet where drawn, and hands. Scores tell how clearly a joint was seen; those of
@@ -229,7 +235,8 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
         PoseError: there is no frame, or these are not pictures of a skeleton on black.
     """
     pictures = list(frames) if isinstance(frames, Iterator) else frames
-    probes = _probes(pictures)
+    count = sum(1 for _ in pictures)
+    probes = _probes(pictures, count)
     if not probes:
         raise PoseError("a skeleton video must have at least one frame: got 0")
     height, width = probes[0].shape[:2]
@@ -237,6 +244,8 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
     readings: list[_Reading] = []
     for picture in pictures:
         readings.append(reader.read(picture, readings[-1].known if readings else None))
+        if report is not None:
+            report(len(readings), count)
     body = np.stack([one.places for one in readings])
     scores = np.stack([one.scores for one in readings])
     if (scores[:, :14] > 0).sum(axis=1).mean() < 3:
@@ -249,9 +258,8 @@ def read_skeletons(frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float |
     return _assembled(body, scores, hands, found, size=(width, height), fps=fps)
 
 
-def _probes(pictures: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[np.ndarray]:
+def _probes(pictures: Iterable[UInt8[np.ndarray, "H W 3"]], count: int) -> list[np.ndarray]:
     """A few pictures from all over a clip, its first and last among them."""
-    count = sum(1 for _ in pictures)
     which = set(np.linspace(0, count - 1, min(_NUM_PROBES, count)).astype(int).tolist())
     return [picture for number, picture in enumerate(pictures) if number in which]
 

@@ -34,7 +34,8 @@ class Film:
     ) -> None:
         self.path, self.report, self.stage = path, report, stage
         self.ground: Ground = ground
-        self.fps = float(video_info(path).fps)
+        info = video_info(path)
+        self.fps, self._total = float(info.fps), info.num_frames
         self.size = (0, 0)
         self._seconds: list[float] = []
 
@@ -50,11 +51,10 @@ class Film:
             VideoError: a picture cannot be decoded, or is shown before the one that it follows.
         """
         self._seconds = []
-        total = video_info(self.path).num_frames
         for frame in in_order(timed_frames(self.path, ground=self.ground), self.path):
             self._seconds.append(frame.seconds)
             self.size = (frame.picture.shape[1], frame.picture.shape[0])
             yield frame.picture
             if self.report:
                 done = len(self._seconds)
-                self.report(done, max(total, done), self.stage)
+                self.report(done, max(self._total, done), self.stage)
