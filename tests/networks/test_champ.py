@@ -150,6 +150,29 @@ def test_gradients_reach_the_bank_and_its_keys_in_training(small_champ, generato
     assert all("motion_modules" in n or "up_blocks.1.attentions.1" in n for n in frozen)
 
 
+def test_keys_kept_by_a_pass_without_gradient_are_not_learned_from(small_champ, generator):
+    """A student that is its own target has read the same bank before: keys are made anew."""
+    network, x, conditions = small_champ(), noisy(generator), told(generator)
+    network.denoiser.requires_grad_(True)
+    layers = [
+        layer
+        for module in network.denoiser.modules()
+        if isinstance(module, BasicTransformerBlock)
+        for layer in (module.attn1.to_k, module.attn1.to_v)
+    ]
+
+    def gradients(passes):
+        network.zero_grad()
+        with torch.no_grad():
+            features = network.encode(conditions)
+            for _ in range(passes):
+                network(x, TIMES, features)
+        network(x, TIMES, features).square().mean().backward()
+        return [layer.weight.grad.clone() for layer in layers]
+
+    torch.testing.assert_close(gradients(passes=1), gradients(passes=0))
+
+
 def test_the_second_stage_trains_motion_alone(small_champ, generator):
     network = small_champ().train_stage("clips")
     features = network.encode(told(generator))

@@ -122,14 +122,14 @@ def only_rows(study: Study, names: Sequence[str]) -> Study:
     Raises:
         ValueError: no such row; the message lists those there are.
     """
-    known = {name: {row.label, name} for row in study.rows for name in [row_name(row)]}
+    known = {row_name(row): row for row in study.rows}
     for name in names:
-        if not any(name in each for each in known.values()):
+        if name not in {*known, *(row.label for row in study.rows)}:
             raise ValueError(f"no row {name!r} in {study.name}: rows are {'; '.join(known)}")
-    kept = [name for name, each in known.items() if each & set(names)]
+    kept = [name for name, row in known.items() if name in names or row.label in names]
     return replace(
         study,
-        rows=tuple(row for row in study.rows if row_name(row) in kept),
+        rows=tuple(known[name] for name in kept),
         claims=tuple(each for each in study.claims if {each.better, each.worse} <= set(kept)),
         left_out=tuple(name for name in known if name not in kept),
     )
