@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from quickstep.animation.animator import Animator
 from quickstep.animation.map_driving import PICTURES_FPS, MapDriving, read_map_driving
@@ -185,6 +186,18 @@ def test_maps_in_a_folder_are_read_as_champ_stores_them(clip, maps_folder):
     mask = maps_folder / "mask" / "0000.png"
     write_image(mask, np.zeros((64, 64, 3), np.uint8))
     assert not read_map_driving(maps_folder, names=POSE_MAPS).maps["semantic_map"][0].any()
+
+
+def test_maps_may_be_transparent_where_nobody_is(clip, maps_folder, tmp_path):
+    stored = read_map_driving(maps_folder, names=["normal"]).maps["normal"]
+    (tmp_path / "normal").mkdir()
+    for number, frame in enumerate(stored):
+        opaque = 255 * frame.any(axis=-1, keepdims=True).astype(np.uint8)
+        picture = Image.fromarray(np.concatenate([frame, opaque], axis=-1))
+        picture.save(tmp_path / "normal" / f"{number}.png")
+    np.testing.assert_array_equal(
+        read_map_driving(tmp_path, names=["normal"]).maps["normal"], stored
+    )
 
 
 def test_a_body_dances_too(champ, clip):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from films import with_alpha
 from quickstep.apps.cli import main
 from quickstep.conditions.body import read_body
 from quickstep.data.body_maps import body_pose_maps, write_body_maps
@@ -115,6 +117,17 @@ def test_pictures_are_read_in_step(tmp_path):
     pictures.expect(10)
     with pytest.raises(VideoError, match="nothing for frame 10"):
         Pictures(tmp_path / "v.mp4").at(10)
+
+
+def test_transparent_parts_of_masks_and_maps_are_black(tmp_path):
+    white, opaque = np.full((2, 16, 16, 3), 255, np.uint8), np.zeros((2, 16, 16), np.uint8)
+    opaque[:, 4:8] = 255
+    with_alpha(tmp_path / "mask.mov", white, opaque)
+    (tmp_path / "mask").mkdir()
+    both = np.concatenate([white[0], opaque[0, ..., None]], axis=-1)
+    Image.fromarray(both).save(tmp_path / "mask" / "0.png")
+    for name in ("mask.mov", "mask"):
+        np.testing.assert_array_equal(Pictures(tmp_path / name).at(0)[..., 0], opaque[0])
 
 
 def test_shards_without_maps_say_how_to_get_them(footage, tmp_path):

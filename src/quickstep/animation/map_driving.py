@@ -155,9 +155,9 @@ def _place(folder: Path, name: str) -> Path | None:
 
 def _frames(place: Path) -> tuple[Frames, float]:
     if place.is_file():
-        video = read_video(place)
+        video = read_video(place, ground="black")
         return video.frames, float(video.fps)
-    pictures = [read_image(path) for path in numbered_pictures(place)]
+    pictures = [read_image(path, ground="black") for path in numbered_pictures(place)]
     odd = next((i for i, one in enumerate(pictures) if one.shape != pictures[0].shape), None)
     if odd is not None:
         raise ValueError(f"{place}: its pictures differ in size")

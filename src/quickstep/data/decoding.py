@@ -96,8 +96,10 @@ def video_info(path: str | Path) -> VideoInfo:
         )
 
 
-def read_video(path: str | Path, *, max_frames: int | None = None) -> Video:
-    """Decodes a video, or its first `max_frames` frames, into memory.
+def read_video(
+    path: str | Path, *, max_frames: int | None = None, ground: Ground = "white"
+) -> Video:
+    """Decodes a video, or its first `max_frames` frames, into memory; see `iterate_video`.
 
     Raises:
         VideoError: the file is missing, is not a video, holds no frame, or is cut short (less
@@ -105,7 +107,7 @@ def read_video(path: str | Path, *, max_frames: int | None = None) -> Video:
     """
     if max_frames is not None and max_frames < 1:
         raise VideoError(f"{path}: max_frames must be at least 1: got {max_frames}")
-    frames = list(islice(iterate_video(path), max_frames))
+    frames = list(islice(iterate_video(path, ground=ground), max_frames))
     return Video(frames=np.stack(frames), fps=video_info(path).fps)
 
 

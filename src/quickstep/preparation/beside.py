@@ -26,6 +26,8 @@ Picture = UInt8[np.ndarray, "H W 3"]
 class Pictures:
     """The pictures of a video or of a folder by number, asked for in ascending order.
 
+    They are maps and masks: what is transparent is black.
+
     Args:
         path: the video, or a folder of numbered pictures.
     """
@@ -33,7 +35,7 @@ class Pictures:
     def __init__(self, path: Path) -> None:
         self.path, self._next = path, 0
         self._files = numbered_pictures(path) if path.is_dir() else None
-        self._frames = iter(()) if path.is_dir() else iterate_video(path)
+        self._frames = iter(()) if path.is_dir() else iterate_video(path, ground="black")
 
     def at(self, number: int) -> Picture:
         """One picture.
@@ -48,7 +50,9 @@ class Pictures:
 
     def _read(self, number: int) -> Picture | None:
         if self._files is not None:
-            return read_image(self._files[number]) if number < len(self._files) else None
+            if number >= len(self._files):
+                return None
+            return read_image(self._files[number], ground="black")
         picture = None
         while self._next <= number and (picture := next(self._frames, None)) is not None:
             self._next += 1
