@@ -1,6 +1,8 @@
 """Layouts on disk, and the splits that name their parts."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,25 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path):
     faults = listed(found)
     assert "not followed again" in faults["loop"]
     assert faults["lost.mp4"] == faults["more/self"] == "a link that leads nowhere"
+
+
+def test_what_is_no_file_or_cannot_be_read_is_left_and_the_rest_is_found(tmp_path, monkeypatch):
+    touch(tmp_path / "a.mp4", tmp_path / "locked" / "b.mp4", tmp_path / "z" / "c.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")  # reading it would wait for ever
+    iterdir = Path.iterdir
+
+    def refusing(folder: Path):
+        if folder.name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    found = find_sources(tmp_path)
+    assert [source.name for source in found.sources] == ["a", "z/c"]
+    assert listed(found) == {
+        "locked": "it cannot be read: Permission denied",
+        "pipe.mp4": "neither a file nor a folder",
+    }
 
 
 def test_out_is_not_looked_into(tmp_path):

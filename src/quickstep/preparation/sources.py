@@ -173,17 +173,17 @@ def _files(home: Path, out: Path | None, found: Found) -> Iterator[Path]:
     seen = {home.resolve()} | ({out.resolve()} if out else set())
 
     def walk(folder: Path) -> Iterator[Path]:
-        for path in sorted(folder.iterdir()):
+        for path in _inside(folder, home, found):
             name = path.relative_to(home).as_posix()
-            if path.name.startswith("."):
-                continue
             try:
                 real = path.resolve(strict=True)
             except (OSError, RuntimeError):
                 found.leave(name, "a link that leads nowhere")
                 continue
-            if not real.is_dir():
+            if real.is_file():
                 yield path
+            elif not real.is_dir():
+                found.leave(name, "neither a file nor a folder")
             elif _is_companion(path):
                 continue
             elif real not in seen:
@@ -193,6 +193,17 @@ def _files(home: Path, out: Path | None, found: Found) -> Iterator[Path]:
                 found.leave(name, "a link to a folder that is read already, so not followed again")
 
     yield from walk(home)
+
+
+def _inside(folder: Path, home: Path, found: Found) -> list[Path]:
+    """What lies in a folder by name, hidden files left out; a closed folder is told."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        if folder == home:
+            raise
+        found.leave(folder.relative_to(home).as_posix(), f"it cannot be read: {error.strerror}")
+        return []
 
 
 def _clips(home: Path, out: Path | None) -> Found:
