@@ -154,7 +154,7 @@ def test_keys_kept_by_a_pass_without_gradient_are_not_learned_from(small_champ, 
     """A student that is its own target has read the same bank before: keys are made anew."""
     network, x, conditions = small_champ(), noisy(generator), told(generator)
     network.denoiser.requires_grad_(True)
-    layers = [
+    layers: list[Any] = [
         layer
         for module in network.denoiser.modules()
         if isinstance(module, BasicTransformerBlock)
