@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quickstep.animation import driving
 from quickstep.animation.driving import read_driving
 from quickstep.apps.cli import main
 from quickstep.apps.options import read_person
@@ -137,6 +138,20 @@ def test_footage_animates_a_picture(video, detector, model_folders, tmp_path, mo
     assert main(["animate", "person.png", "street.mp4", "-o", "out.mp4", *words]) == 0
     assert read_video("out.mp4").frames.shape == (5, 64, 64, 3)
     assert read_video("side.mp4").frames.shape == (5, 64, 4 * 64 + 3 * 2, 3)
+
+
+def test_a_picture_in_which_nobody_is_found_is_told(
+    video, detector, model_folders, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(driving, "find_pose", lambda picture, search: None)
+    write_person("view.png")
+    words = ["--model", str(model_folders / "student"), "--device", "cpu"]
+    words += ["--detector", "detector"]
+    with pytest.warns(
+        UserWarning, match=r"nobody is found in view\.png by the detector 'detector'"
+    ):
+        assert main(["animate", "view.png", "street.mp4", "-o", "out.mp4", *words]) == 0
 
 
 def test_a_file_of_jobs_names_detector_and_person(

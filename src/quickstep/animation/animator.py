@@ -1,5 +1,6 @@
 """The pipeline: a picture of a person and a dance in, the person dancing it out."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -255,7 +256,14 @@ class Animator(MemoryLevers):
             made = set_map_scene(image, dance, names=self._map_names, settings=self.settings)
             return replace(made, face=self.faces.crop(image, face=face))
         if reference_pose == "first" and isinstance(image, str | Path):
-            reference_pose = pose_of_reference(Path(image), dance.search) or reference_pose
+            found = pose_of_reference(Path(image), dance.search)
+            if found is None and dance.search is not None:
+                warnings.warn(
+                    f"nobody is found in {image} by the detector {dance.search.detector!r}: the "
+                    "person is taken to stand as the dance begins",
+                    stacklevel=2,
+                )
+            reference_pose = found or reference_pose
             align = align and Path(image).parent.resolve() != dance.folder
         scene = set_scene(
             image,
