@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from quickstep.animation import driving
+from quickstep.animation.animator import Animator
 from quickstep.animation.driving import read_driving
 from quickstep.apps.cli import main
 from quickstep.apps.options import read_person
@@ -146,12 +147,12 @@ def test_a_picture_in_which_nobody_is_found_is_told(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(driving, "find_pose", lambda picture, search: None)
     write_person("view.png")
-    words = ["--model", str(model_folders / "student"), "--device", "cpu"]
-    words += ["--detector", "detector"]
+    animator = Animator.from_pretrained(model_folders / "student")
+    dance = animator.driving("street.mp4", Search(detector="detector"))
     with pytest.warns(
         UserWarning, match=r"nobody is found in view\.png by the detector 'detector'"
     ):
-        assert main(["animate", "view.png", "street.mp4", "-o", "out.mp4", *words]) == 0
+        animator.scene("view.png", dance)
 
 
 def test_a_file_of_jobs_names_detector_and_person(
