@@ -71,7 +71,7 @@ def test_an_output_is_needed_and_must_be_writable(words, tmp_path, capsys):
 
 def test_a_read_only_output_is_named(words, tmp_path, capsys, monkeypatch):
     """As root nothing is read-only: the system's answer is put in its place."""
-    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("os.access", lambda path, mode, **whose: False)
     assert main([*words, str(tmp_path / "model")]) == 2
     assert f"{tmp_path} cannot be written to" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
