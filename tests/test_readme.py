@@ -29,7 +29,7 @@ def test_commands_are_known(command):
 
 
 def test_recipes_are_known():
-    named = re.findall(r"quickstep (?:train|distill) (\w+)", TEXT)
+    named = re.findall(r"quickstep (?:train|distill) ([\w-]+)", TEXT)
     assert named
     assert set(named) <= set(recipe_names())
 

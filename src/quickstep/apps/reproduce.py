@@ -52,7 +52,7 @@ def reproduce(
         evaluations: another budget: network evaluations for each clip of a batch.
         seeds: trainings of each student, seeds 0, 1, ...
         size: of the recipes: dancer, or lab, whose teacher you train first.
-        family: of the teacher; Champ's you train first, as champ_dancer.
+        family: of the teacher.
         teacher: another teacher: a model's name or folder.
         split: test persons, or validation persons, to choose settings by.
         clips: unseen clips to judge.

@@ -23,7 +23,10 @@ from quickstep.training.runs import run_recipe
 PROTOCOL = "dancer"
 """By which all studies are judged."""
 FIRST_SEEDS = {"validation": VALIDATION_START, "test": TEST_START}
-TEACHERS = {("dancer", "unianimate"): "dancer-unianimate-teacher"}
+TEACHERS = {
+    ("dancer", "unianimate"): "dancer-unianimate-teacher",
+    ("dancer", "champ"): "dancer-champ-teacher",
+}
 """The shipped teachers by size and family; another's is its run."""
 
 Say = Callable[[str], None]
