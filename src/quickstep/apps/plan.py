@@ -88,7 +88,7 @@ def plan_distill(
         recipe: name of the recipe, as dancelcm_dancer.
         set: change a field of the recipe, as train.num_steps=200; may be repeated. teacher= may
             name a public checkpoint, which need not be there: unianimate, champ, animate-anyone.
-        probe: load the teacher and run one clip through it and back, to tell the time.
+        probe: load the teacher and run one batch through it and back, to tell the time.
         device: where it would run; "auto" takes the accelerator if there is one.
         json: print one JSON object instead.
     """

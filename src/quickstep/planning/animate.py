@@ -245,8 +245,11 @@ def _probed(run: AnimationRun, plan: Plan, *, num_windows: int, chunks: int) -> 
     }
 
 
-def timed(code: Any, device: torch.device, *, enough: float = 5.0) -> float:
-    """Seconds that code takes: of a second run, unless the first took `enough` already."""
+def timed(code: Any, device: torch.device, *, enough: float = 60.0) -> float:
+    """Seconds that code takes: of a second run, unless the first took `enough` already.
+
+    The first reads mapped weights from the disk, which may take many times as long as the run.
+    """
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()

@@ -61,8 +61,8 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
 
     Args:
         run: what is to be planned.
-        probe: whether to load the teacher and run one clip there and back, which is left out where
-            it cannot fit.
+        probe: whether to load the teacher and run one batch there and back, which is left out
+            where it cannot fit.
 
     Raises:
         ValueError: no such teacher, or one that does not fit the recipe.
@@ -107,8 +107,9 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
     )
     if not probe or is_public(run.teacher) or not needs.fits():
         return needs
-    there, both = _probed(run, length=rows[0][0])
-    relative = forward / forward_flops[rows[0][0]]
+    length, clips, _ = rows[0]
+    there, both = _probed(run, length=length, clips=clips)
+    relative = forward / (clips * forward_flops[length])
     seconds = {
         "student": steps * relative * both,
         "teacher": steps * relative * cost.teacher * there,
@@ -304,15 +305,19 @@ def _choices(
     return choices
 
 
-def _probed(run: DistillationRun, *, length: int) -> tuple[float, float]:
-    """Seconds of one clip through the real network, without gradient and there and back."""
+def _probed(run: DistillationRun, *, length: int, clips: int) -> tuple[float, float]:
+    """Seconds of a batch through the real network, without gradient and there and back.
+
+    Not of one clip, times their number: a frame alone takes nearly as long as eight where reading
+    the weights is most of the work.
+    """
     recipe = run.recipe
     teacher = load_model(run.teacher, device=run.device)
     student = student_network(recipe, teacher)
     student.train()
     bf16 = recipe.train.precision == "bf16"
     with autocast(run.device, enabled=bf16):
-        told = conditions(teacher, _sizes(recipe, length))
+        told = conditions(teacher, _sizes(recipe, length), batch=clips)
         with torch.no_grad():
             features = teacher.network.encode(told)
             noisy = noisy_latents(told)
