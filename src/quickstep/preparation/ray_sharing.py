@@ -73,8 +73,8 @@ def prepare_on_ray(sources: Sequence[Source], job: Job, *, workers: int) -> Iter
     """
     if find_spec("ray") is None or find_spec("pyarrow") is None:
         raise SharingError(f"--engine ray needs Ray Data: {INSTALL}")
-    from ray import data
-    from ray.exceptions import RayError
+    from ray import data  # pyright: ignore[reportMissingImports]
+    from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
     with _cluster(workers, job):
         _say_only_errors()
@@ -105,7 +105,7 @@ def prepare_on_ray(sources: Sequence[Source], job: Job, *, workers: int) -> Iter
 
 def _say_only_errors() -> None:
     """Leaves what Ray Data does to its own log file, and the terminal to this program."""
-    from ray.data import DataContext
+    from ray.data import DataContext  # pyright: ignore[reportMissingImports]
 
     DataContext.get_current().enable_progress_bars = False
     for handler in logging.getLogger("ray.data").handlers:
@@ -118,7 +118,7 @@ def _cluster(workers: int, job: Job) -> Iterator[None]:
     """A connection to the cluster that the environment names, or to one of this machine alone."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     own: dict[str, Any] = {}
     if not os.environ.get(ADDRESS):
