@@ -17,7 +17,9 @@ def clip(tmp_path_factory):
 
 
 def test_both_families_are_shipped():
-    assert {"dancer", "dancer-champ-teacher", "dancer-unianimate-teacher"} <= {*built_in_models()}
+    assert {"dancer", "dancer-champ", "dancer-champ-teacher", "dancer-unianimate-teacher"} <= {
+        *built_in_models()
+    }
 
 
 @pytest.mark.parametrize("name", built_in_models())
