@@ -1,20 +1,15 @@
 """``quickstep import``: what it prints, and what it says of files that do not fit."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
+from borrowed import borrowed
 from quickstep.apps.cli import main
 from quickstep.checkpoints import unianimate
 
-_SOURCE = Path(__file__).parents[1] / "checkpoints" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("checkpoint_fixtures", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-_FIXTURES = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_FIXTURES)
+_FIXTURES = borrowed("checkpoints/conftest.py")
 
 small_family = _FIXTURES.small_family
 states = _FIXTURES.states

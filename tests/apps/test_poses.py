@@ -1,6 +1,5 @@
 """``quickstep poses`` on footage, by a detector whose answers are known, and on what is read."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from borrowed import borrowed
 from quickstep.animation import driving
 from quickstep.animation.animator import Animator
 from quickstep.animation.driving import read_driving
@@ -19,11 +19,7 @@ from quickstep.data.footage import Search
 from quickstep.data.image import read_image
 from quickstep.data.video import read_video
 
-_SOURCE = Path(__file__).parents[1] / "data" / "test_footage.py"
-_SPEC = importlib.util.spec_from_file_location("footage_fixtures", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-_FOOTAGE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_FOOTAGE)
+_FOOTAGE = borrowed("data/test_footage.py")
 
 detector = _FOOTAGE.detector
 video = _FOOTAGE.video

@@ -1,6 +1,5 @@
 """`animate` with dances of every kind that is no fault: read as what they show, and danced."""
 
-import importlib.util
 import json
 import weakref
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from borrowed import borrowed
 from films import deep, encode, turned, with_alpha
 from quickstep.animation.driving import read_driving
 from quickstep.apps.cli import main
@@ -21,11 +21,7 @@ from quickstep.data.footage import Search
 from quickstep.data.image import write_image
 from quickstep.data.video import read_video, write_video
 
-_SOURCE = Path(__file__).parents[1] / "data" / "test_footage.py"
-_SPEC = importlib.util.spec_from_file_location("footage_fixtures", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-_FOOTAGE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_FOOTAGE)
+_FOOTAGE = borrowed("data/test_footage.py")
 
 detector = _FOOTAGE.detector
 onnx_files = _FOOTAGE.onnx_files

@@ -1,9 +1,7 @@
 """The public files' remaps against recorded outputs of upstream's own code."""
 
-import importlib.util
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from accelerate import cpu_offload, init_empty_weights
 from safetensors.torch import load_file
 from transformers import CLIPVisionModelWithProjection
 
+from borrowed import borrowed
 from quickstep.checkpoints.encoders import (
     AUTOENCODER,
     OPEN_CLIP_PENULTIMATE_TEXT,
@@ -28,11 +27,7 @@ from quickstep.checkpoints.unianimate import (
 )
 from recorded import autoencoder_answers, recorded_autoencoder
 
-_SOURCE = Path(__file__).parents[1] / "networks" / "features" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("seeded_fixtures", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-_SEEDED = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_SEEDED)
+_SEEDED = borrowed("networks/features/conftest.py")
 
 
 def known(shared, name, prefix=""):

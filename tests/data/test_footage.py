@@ -1,12 +1,12 @@
 """Poses of footage, by a detector of ONNX files whose answers are known."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from borrowed import borrowed
 from quickstep.conditions.drawing import draw_skeletons
 from quickstep.conditions.order import BODY
 from quickstep.conditions.skeleton import PoseError
@@ -15,11 +15,7 @@ from quickstep.data.dancer_poses import dancer_poses
 from quickstep.data.footage import Search, find_pose, find_poses, is_skeleton_video
 from quickstep.data.video import write_video
 
-_SOURCE = Path(__file__).parents[1] / "conditions" / "detection" / "onnx_files.py"
-_SPEC = importlib.util.spec_from_file_location("onnx_files", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-onnx_files = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(onnx_files)
+onnx_files = borrowed("conditions/detection/onnx_files.py")
 
 PLACES = np.stack([np.linspace(2, 21, 133).round(), np.linspace(30, 3, 133).round()], axis=1)
 

@@ -1,19 +1,15 @@
 """Clips and a tiny model for the evaluation's tests."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from borrowed import borrowed
 from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.evaluation.sample import Sample
 
-_SOURCE = Path(__file__).parents[1] / "animation" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("animation_fixtures", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-_FIXTURES = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_FIXTURES)
+_FIXTURES = borrowed("animation/conftest.py")
 
 model_folders = _FIXTURES.model_folders
 dance = _FIXTURES.dance

@@ -2,13 +2,13 @@
 
 import csv
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from borrowed import borrowed
 from quickstep.apps.cli import main
 from quickstep.conditions import face_picture
 from quickstep.conditions.faces import Face
@@ -26,11 +26,7 @@ from quickstep.preparation.poses import DetectedPoses
 from quickstep.preparation.store import file_sha256
 from quickstep.preparation.work import Job, search_of
 
-_SOURCE = Path(__file__).parents[1] / "conditions" / "detection" / "onnx_files.py"
-_SPEC = importlib.util.spec_from_file_location("onnx_files", _SOURCE)
-assert _SPEC is not None and _SPEC.loader is not None
-onnx_files = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(onnx_files)
+onnx_files = borrowed("conditions/detection/onnx_files.py")
 
 OPTIONS = ["--frames", "12", "--min-frames", "4", "--size", "128", "128", "--device", "cpu"]
 PLACES = np.stack([np.linspace(2, 21, 133).round(), np.linspace(30, 3, 133).round()], axis=1)

@@ -26,7 +26,7 @@ from quickstep.planning.models import (
     settings_of,
     with_bank,
 )
-from quickstep.planning.needs import Choice, Needs, free_memory, program_memory
+from quickstep.planning.needs import Choice, Needs, free_memory, kept_by_heap, program_memory
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,16 @@ class AnimationRun:
 
 @dataclass(frozen=True)
 class _Counted:
-    """Counts of the stages; `levers` are the peaks of those that a lever of memory changes."""
+    """Counts of the stages.
+
+    Attributes:
+        weights: bytes by network.
+        layer: bytes of the largest layer.
+        encode, window, step, decode: of a reference, a window's conditions, a step of it, a chunk.
+        chunk: frames decoded at once.
+        latents: bytes of a window's.
+        levers: peaks of those stages that a lever of memory changes.
+    """
 
     weights: dict[str, int]
     layer: int
@@ -117,16 +126,9 @@ def animation_needs(run: AnimationRun, *, probe: bool = True) -> Needs:
 
 
 def _at_work(working: dict[str, int], device: torch.device) -> dict[str, int]:
-    """The largest stage's bytes, and what the heap keeps.
-
-    On a CPU the C library's heap keeps what it had for the other stages, in pieces that this one
-    cannot use. Were pieces given back at once, a run would take half as long again.
-    """
+    """The largest stage's bytes, and what the heap keeps."""
     part = max(working, key=lambda name: working[name])
-    found = {f"activations ({part})": working[part]}
-    if device.type == "cpu":
-        found["kept by the heap"] = sum(working.values()) - working[part]
-    return found
+    return {f"activations ({part})": working[part], **kept_by_heap(working.values(), device)}
 
 
 def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) -> _Counted:
@@ -149,15 +151,15 @@ def _counted(model: Networks, plan: Plan, *, frames: int, device: torch.device) 
         decode = counted(lambda: decode_latents(model.vae, part, chunk=chunk))
         levers = _levers(model, sizes, noisy, chunk=chunk)
     return _Counted(
-        weights,
-        _largest_layer(model),
-        encode,
-        window,
-        step,
-        decode,
-        chunk,
-        noisy.numel() * 4,
-        levers,
+        weights=weights,
+        layer=_largest_layer(model),
+        encode=encode,
+        window=window,
+        step=step,
+        decode=decode,
+        chunk=chunk,
+        latents=noisy.numel() * 4,
+        levers=levers,
     )
 
 
@@ -182,6 +184,7 @@ def _levers(
 
 
 def _largest_layer(model: Networks) -> int:
+    """Bytes of the layer that has most weights."""
     layers = (
         layer
         for part in (model.network, model.vae, model.image_encoder)

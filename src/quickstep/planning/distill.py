@@ -24,7 +24,8 @@ from quickstep.planning.models import (
     noisy_latents,
     settings_of,
 )
-from quickstep.planning.needs import Choice, Needs, free_memory, program_memory
+from quickstep.planning.needs import Choice, Needs, free_memory, kept_by_heap, program_memory
+from quickstep.training.precision import autocast
 from quickstep.training.recipe_kinds import DistillationRecipe, StudentRecipe
 from quickstep.training.student_runs import student_network
 
@@ -119,12 +120,8 @@ def distillation_needs(run: DistillationRun, *, probe: bool = True) -> Needs:
 
 
 def _working(both: int, teaching: int, device: torch.device) -> dict[str, int]:
-    """Bytes at work: of the student there and back, or of the teacher, which is asked before it.
-
-    On a CPU the C library's heap keeps what the teacher took, in pieces the student cannot use.
-    """
-    working = {"activations": max(both, teaching)}
-    return working | ({"kept by the heap": min(both, teaching)} if device.type == "cpu" else {})
+    """Bytes at work: of the student there and back, or of the teacher, which is asked before it."""
+    return {"activations": max(both, teaching), **kept_by_heap((both, teaching), device)}
 
 
 def _cost(recipe: DistillationRecipe) -> Cost:
@@ -243,13 +240,8 @@ class _Rehearsal:
             return counted(lambda: _there_and_back(self.networks, self.student, batch))
 
     def _precision(self, bf16: bool | None = None) -> torch.autocast:
-        enabled = self.run.recipe.train.precision == "bf16" if bf16 is None else bf16
-        return autocast(self.run.device, enabled=enabled)
-
-
-def autocast(device: torch.device, *, enabled: bool) -> torch.autocast:
-    """Mixed precision as training has it, which keeps no weights cast before."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+        as_recipe = self.run.recipe.train.precision == "bf16"
+        return autocast(self.run.device, bf16=as_recipe if bf16 is None else bf16)
 
 
 def _forget_gradient(parameter: torch.Tensor) -> None:
@@ -315,8 +307,7 @@ def _probed(run: DistillationRun, *, length: int, clips: int) -> tuple[float, fl
     teacher = load_model(run.teacher, device=run.device)
     student = student_network(recipe, teacher)
     student.train()
-    bf16 = recipe.train.precision == "bf16"
-    with autocast(run.device, enabled=bf16):
+    with autocast(run.device, bf16=recipe.train.precision == "bf16"):
         told = conditions(teacher, _sizes(recipe, length), batch=clips)
         with torch.no_grad():
             features = teacher.network.encode(told)

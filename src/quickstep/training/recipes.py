@@ -121,8 +121,8 @@ _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
-_SHORT_RATE = 5e-5
-"""A student that is its own target moves too fast at more than twice this."""
+_SWEPT_RATE = 5e-5
+"""Of students of one phase, and of what is built on them: docs/results/small-budget.md."""
 
 
 def _people(data: DancerData) -> PeopleData:
@@ -236,7 +236,7 @@ def _student(
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
     return _distillation(
-        preset, sizes, teacher=teacher, clips=sizes.clips, rate=_SHORT_RATE, face=face
+        preset, sizes, teacher=teacher, clips=sizes.clips, rate=_SWEPT_RATE, face=face
     )
 
 
@@ -252,7 +252,7 @@ def _phased(
         phases, more = phases_of(guidance=_GUIDANCE), {}
         if method == "quickstep-best":
             phases = Phases(*(for_short_training(phase) for phase in phases))
-            more = {"face": sizes.face, "rate": _SHORT_RATE}
+            more = {"face": sizes.face, "rate": _SWEPT_RATE}
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
         for key, start, phase, mix in zip(names, starts, phases, mixes, strict=True):

@@ -34,6 +34,7 @@ from quickstep.training.optimisation import (
     step_rate,
     trained_parameters,
 )
+from quickstep.training.precision import autocast
 from quickstep.training.prefetch import batches_ahead
 from quickstep.training.progress import Progress
 from quickstep.training.ranks import Ranks
@@ -257,14 +258,7 @@ class _Run:
         noise_seed, dropout_seed = micro_batch_seeds(self.config.seed, index)
         torch.manual_seed(dropout_seed)
         placed = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        # Without the cache: a weight first cast in a no-grad pass would be reused without a
-        # gradient in the student's pass.
-        with torch.autocast(
-            self.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.config.precision == "bf16",
-            cache_enabled=False,
-        ):
+        with autocast(self.device, bf16=self.config.precision == "bf16"):
             loss = self.method.loss(
                 placed,
                 generator=torch.Generator().manual_seed(noise_seed),

@@ -1,6 +1,5 @@
 """The page in a real browser: what fits, what can be read, what moves, and that it asks nobody."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from borrowed import borrowed
 from quickstep.evaluation.curve.page import page_html
 
-_SPEC = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
-assert _SPEC is not None and _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MODULE)
+_MODULE = borrowed("evaluation/curve/browser.py")
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
 WIDEST = """
