@@ -12,6 +12,7 @@ from quickstep.data.shards import ShardClips, ShardData
 from quickstep.methods.ledger import Cost
 from quickstep.networks.families import NETWORKS
 from quickstep.networks.folder import Model, load_model
+from quickstep.networks.precision import Precision, autocast, is_bf16
 from quickstep.planning.animate import timed
 from quickstep.planning.counting import Count, counted, num_bytes, without_data
 from quickstep.planning.models import (
@@ -25,7 +26,6 @@ from quickstep.planning.models import (
     settings_of,
 )
 from quickstep.planning.needs import Choice, Needs, free_memory, kept_by_heap, program_memory
-from quickstep.training.precision import autocast
 from quickstep.training.recipe_kinds import DistillationRecipe, StudentRecipe
 from quickstep.training.student_runs import student_network
 
@@ -208,7 +208,7 @@ class _Rehearsal:
 
     def there(self, length: int) -> Count:
         """One clip without gradient."""
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), autocast(self.run.device, self.run.recipe.train.precision):
             told = conditions(self.networks, _sizes(self.run.recipe, length))
             features = encoded(self.networks, self.student, told)
             return counted(lambda: _ask(self.student, noisy_latents(told), features))
@@ -216,7 +216,7 @@ class _Rehearsal:
     def teaching(self, length: int, clips: int) -> Count:
         """The teacher's answer to a batch, with guidance if the recipe has it."""
         rows = clips if self.run.recipe.method.guidance == 1 else 2 * clips
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), autocast(self.run.device, self.run.recipe.train.precision):
             told = conditions(self.networks, _sizes(self.run.recipe, length), batch=rows)
             network, noisy = self.networks.network, noisy_latents(told)
             return counted(lambda: _ask(network, noisy, network.encode(told)))
@@ -227,7 +227,7 @@ class _Rehearsal:
         clips: int,
         *,
         checkpointing: bool | None = None,
-        bf16: bool | None = None,
+        precision: Precision | None = None,
     ) -> Count:
         """A batch there and back, as the recipe has it or otherwise."""
         again = self.run.recipe.gradient_checkpointing if checkpointing is None else checkpointing
@@ -235,13 +235,9 @@ class _Rehearsal:
             self.student.enable_gradient_checkpointing()
         else:
             self.student.disable_gradient_checkpointing()
-        with self._precision(bf16):
+        with autocast(self.run.device, precision or self.run.recipe.train.precision):
             batch = conditions(self.networks, _sizes(self.run.recipe, length), batch=clips)
             return counted(lambda: _there_and_back(self.networks, self.student, batch))
-
-    def _precision(self, bf16: bool | None = None) -> torch.autocast:
-        as_recipe = self.run.recipe.train.precision == "bf16"
-        return autocast(self.run.device, bf16=as_recipe if bf16 is None else bf16)
 
 
 def _forget_gradient(parameter: torch.Tensor) -> None:
@@ -284,8 +280,8 @@ def _choices(
     if not recipe.gradient_checkpointing:
         again = rehearsal.both(length, clips, checkpointing=True).peak
         add("gradient_checkpointing=true", _working(again, teaching, device))
-    if recipe.train.precision == "fp32":
-        half = rehearsal.both(length, clips, bf16=True).peak
+    if not is_bf16(recipe.train.precision, device):
+        half = rehearsal.both(length, clips, precision="bf16").peak
         add("train.precision=bf16", _working(half, teaching // 2, device))
     shorter = (length, 1) if clips > 1 else (max(length // 2, 1), 1)
     less = rehearsal.both(*shorter).peak, rehearsal.teaching(*shorter).peak
@@ -307,7 +303,7 @@ def _probed(run: DistillationRun, *, length: int, clips: int) -> tuple[float, fl
     teacher = load_model(run.teacher, device=run.device)
     student = student_network(recipe, teacher)
     student.train()
-    with autocast(run.device, bf16=recipe.train.precision == "bf16"):
+    with autocast(run.device, recipe.train.precision):
         told = conditions(teacher, _sizes(recipe, length), batch=clips)
         with torch.no_grad():
             features = teacher.network.encode(told)

@@ -1,7 +1,9 @@
 """The settings of the training loop; what is learned is the method's own business."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from quickstep.networks.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,7 @@ class TrainConfig:
     ema_decay: float = 0.999
     """Of the average that is evaluated: min(decay, (1 + n) / (10 + n)) at update n; 0 for none."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     """Of the networks' products; weights, gradients and the average stay float32."""
 
     channels_last: bool = False
@@ -89,7 +91,7 @@ class TrainConfig:
             self._expect(getattr(self, name) >= 0, name, "0 or more")
         self._expect(0 <= self.decay_fraction <= 1, "decay_fraction", "between 0 and 1")
         self._expect(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1")
-        self._expect(self.precision in ("fp32", "bf16"), "precision", "fp32 or bf16")
+        self._expect(self.precision in get_args(Precision), "precision", "auto, fp32 or bf16")
         self._expect(self.optimizer in ("adamw", "adam"), "optimizer", "adamw or adam")
         together = self.sharding == "none" or self.preview_every == 0
         self._expect(together, "preview_every", "0 with sharding fsdp2")

@@ -116,7 +116,7 @@ _LAB = _Sizes(
 )
 
 
-_SHARED: dict[str, Any] = {"precision": "bf16", "channels_last": True, "prefetch": 2}
+_SHARED: dict[str, Any] = {"precision": "auto", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
 _EVALUATIONS = 6

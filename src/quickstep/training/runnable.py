@@ -58,7 +58,7 @@ def expect_teacher_dtype(dtype: str, train: TrainConfig) -> None:
     Raises:
         ValueError: half precision without autocast, or on weights that are spread over ranks.
     """
-    if dtype != "float32" and (train.precision == "fp32" or train.sharding != "none"):
+    if dtype != "float32" and (train.precision != "bf16" or train.sharding != "none"):
         raise ValueError(
             "teacher_dtype must be float32 but with train.precision=bf16 and no sharding: got "
             f"{dtype!r}"

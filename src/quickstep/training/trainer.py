@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from quickstep.methods.protocol import Batch, Batches, Method
+from quickstep.networks.precision import autocast
 from quickstep.training.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -34,7 +35,6 @@ from quickstep.training.optimisation import (
     step_rate,
     trained_parameters,
 )
-from quickstep.training.precision import autocast
 from quickstep.training.prefetch import batches_ahead
 from quickstep.training.progress import Progress
 from quickstep.training.ranks import Ranks
@@ -258,7 +258,7 @@ class _Run:
         noise_seed, dropout_seed = micro_batch_seeds(self.config.seed, index)
         torch.manual_seed(dropout_seed)
         placed = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        with autocast(self.device, bf16=self.config.precision == "bf16"):
+        with autocast(self.device, self.config.precision):
             loss = self.method.loss(
                 placed,
                 generator=torch.Generator().manual_seed(noise_seed),
