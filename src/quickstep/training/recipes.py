@@ -177,14 +177,22 @@ def _recipes(name: str, sizes: _Sizes) -> dict[str, Recipe]:
             ),
         ),
         **_champ(name, sizes),
-        **{f"{method}_{name}": _student(method, name, sizes) for method in PRESETS},
-        **_phased(name, sizes),
-        **_phased(name, sizes, family="champ"),
-        recipe_name("dancelcm", name, family="champ"): _student(
-            "dancelcm", name, sizes, family="champ"
-        ),
-        **_variants(name, sizes),
-        **_variants(name, sizes, family="champ"),
+        **_students(name, sizes),
+        **_students(name, sizes, family="champ"),
+    }
+
+
+def _students(
+    name: str, sizes: _Sizes, *, family: Family = "unianimate"
+) -> dict[str, DistillationRecipe]:
+    """Every method on the teacher of this size and family."""
+    return {
+        **{
+            recipe_name(method, name, family=family): _student(method, name, sizes, family=family)
+            for method in PRESETS
+        },
+        **_phased(name, sizes, family=family),
+        **_variants(name, sizes, family=family),
     }
 
 
@@ -222,9 +230,7 @@ def _champ(name: str, sizes: _Sizes) -> dict[str, Recipe]:
     }
 
 
-def _student(
-    method: str, name: str, sizes: _Sizes, *, family: Family = "unianimate"
-) -> DistillationRecipe:
+def _student(method: str, name: str, sizes: _Sizes, *, family: Family) -> DistillationRecipe:
     """A method with its paper's settings on the teacher of this size; DanceLCM with a short one's.
 
     Teacher, data and training are the same for all methods. They are compared at equal compute,
@@ -240,9 +246,7 @@ def _student(
     )
 
 
-def _phased(
-    name: str, sizes: _Sizes, *, family: Family = "unianimate"
-) -> dict[str, DistillationRecipe]:
+def _phased(name: str, sizes: _Sizes, *, family: Family) -> dict[str, DistillationRecipe]:
     """The methods of two phases: on frames, and from there on clips.
 
     What is built on DanceLCM has the settings that DanceLCM has here, so that both compare.
@@ -304,9 +308,7 @@ def _distillation(
     return StudentRecipe(method=config, **common, **more)
 
 
-def _variants(
-    name: str, sizes: _Sizes, *, family: Family = "unianimate"
-) -> dict[str, DistillationRecipe]:
+def _variants(name: str, sizes: _Sizes, *, family: Family) -> dict[str, DistillationRecipe]:
     """DanceLCM's student in other forms."""
     forms = {"dancelcm-adapter": _adapter, "dancelcm-told": _told}
     return {

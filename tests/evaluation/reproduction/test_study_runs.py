@@ -77,14 +77,14 @@ def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path
         for row in full.rows
         if row.label in ("copy", "round trip", "DanceLCM") or row.steps == 4 and not row.contender
     )
-    claims = tuple(each for each in full.claims if each.worse == "UniAnimate, 4")
+    claims = tuple(each for each in full.claims if each.worse == "Teacher, 4")
     study = replace(full, rows=rows, claims=claims)
     done = []
     report = lambda stage, part, whole: done.append(stage)  # noqa: E731
     result = run_study(study, terms, seeds=(0, 1), report=report)
     assert calls == [("dancelcm", 0, None, "validation"), ("dancelcm", 1, None, "validation")]
     assert [row.name for row in result.rows] == [
-        *("copy", "round trip", "UniAnimate, 4", "UniAnimate, unguided, 4", "DanceLCM, 4"),
+        *("copy", "round trip", "Teacher, 4", "Teacher, unguided, 4", "DanceLCM, 4"),
     ]
     assert [len(row.seeds) for row in result.rows] == [1, 1, 1, 1, 2]
     made = [result.rows[row].seeds[0].maker for row in (2, 3)]
@@ -92,7 +92,7 @@ def test_a_study_makes_its_pages_and_goes_on_where_it_was(terms, calls, tmp_path
     paths = write_study(result, tmp_path / "first", command="quickstep reproduce x")
     page = paths[1].read_text()
     assert "| DanceLCM | 4 | " in page and "| 2.52E-04 | 20.12 | 0.812 | 0.225 | 156.27 |" in page
-    assert "DanceLCM, 4 over UniAnimate, 4" in page
+    assert "DanceLCM, 4 over Teacher, 4" in page
     numbers = json.loads(paths[0].read_text())
     recipes = [contender_recipe(DANCELCM, terms, seed=seed) for seed in (0, 1)]
     digests = [digest(recipe) for recipe in recipes]
@@ -127,6 +127,8 @@ def test_every_study_of_cosec_makes_its_pages(terms, calls, tmp_path, name):
     result = run_study(study, terms, seeds=(0,))
     assert [each[0] for each in calls] == [each.name for each in study.contenders]
     numbers, page, picture = write_study(result, tmp_path, command="quickstep reproduce x")
+    own = study.paper != "cosec"
+    assert numbers.stem == (name if own else f"{name}-unianimate"), "whose teacher is another"
     made = json.loads(numbers.read_text())
     assert [row["row"] for row in made["rows"]] == [row.name for row in result.rows]
     assert made["judged_preset"] == study.judged

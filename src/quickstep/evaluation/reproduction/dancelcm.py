@@ -34,9 +34,9 @@ AS_PRINTED = Contender(
 """The paper's own K, target and, as read here, pairs; the small recipe has others."""
 
 _COPY, _ROUND_TRIP = StudyRow(label=COPY), StudyRow(label=ROUND_TRIP)
-_TEACHER_50 = StudyRow(label="UniAnimate", steps=50, guided=True, printed=("UniAnimate", 50))
-_TEACHER_4 = StudyRow(label="UniAnimate", steps=4, guided=True)
-_UNGUIDED_4 = StudyRow(label="UniAnimate, unguided", steps=4)
+_TEACHER_50 = StudyRow(label="Teacher", steps=50, guided=True, printed=("UniAnimate", 50))
+_TEACHER_4 = StudyRow(label="Teacher", steps=4, guided=True)
+_UNGUIDED_4 = StudyRow(label="Teacher, unguided", steps=4)
 """As many evaluations as a student of 4 steps has; with guidance a step has two."""
 
 
@@ -67,7 +67,7 @@ def _against_others(name: str, table: int, *, preset: str | None = None) -> Stud
         ),
         claims=over(
             "DanceLCM, 4",
-            *("UniAnimate, 4", "UniAnimate, unguided, 4"),
+            *("Teacher, 4", "Teacher, unguided, 4"),
             *("VideoLCM, 4", "PeRFlow, 4", "MultiStep CM, 4"),
         ),
         preset=preset,
@@ -170,13 +170,13 @@ _FIG6 = Study(
     paper=PAPER,
     table=None,
     rows=(
-        StudyRow(label="UniAnimate", steps=2, guided=True),
+        StudyRow(label="Teacher", steps=2, guided=True),
         _TEACHER_4,
-        StudyRow(label="UniAnimate", steps=8, guided=True),
+        StudyRow(label="Teacher", steps=8, guided=True),
         _TEACHER_50,
         _ours(),
     ),
-    claims=over("DanceLCM, 4", "UniAnimate, 2", "UniAnimate, 4"),
+    claims=over("DanceLCM, 4", "Teacher, 2", "Teacher, 4"),
 )
 
 DANCELCM_STUDIES = (

@@ -18,21 +18,27 @@ from quickstep.evaluation.reproduction.strips import FIGURES, study_strip
 from quickstep.evaluation.reproduction.study import Contender, printed_metrics, printed_row
 from quickstep.evaluation.reproduction.study_runs import StudyResult
 from quickstep.evaluation.statistics import METRICS, Interval
+from quickstep.training.recipes import Family
 
 SHOWN = (
     *("psnr", "ssim", "psnr_person", "psnr_moved", "face", "motion_energy", "sharpness"),
     *("flicker", "dancer_perceptual", "dancer_video_distance"),
 )
 """Metrics of the page; the JSON has all."""
+FAMILIES: dict[str, Family] = {"dancelcm": "unianimate", "cosec": "champ", "": "unianimate"}
+"""Of each paper's teacher."""
 
 
 def write_study(result: StudyResult, folder: Path, *, command: str) -> list[Path]:
     """Writes ``<study>.json``, ``<study>.md`` and ``<study>.jpg`` into a folder.
 
+    With a teacher of another family than the paper's, that family stands behind the study's name.
     The numbers are the same bytes for the same runs; nothing in them is a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{result.study.name}.{suffix}" for suffix in ("json", "md", "jpg")]
+    own = result.terms.family == FAMILIES[result.study.paper]
+    name = result.study.name if own else f"{result.study.name}-{result.terms.family}"
+    paths = [folder / f"{name}.{suffix}" for suffix in ("json", "md", "jpg")]
     write_text(paths[0], json_text(study_json(result, command=command)))
     write_text(paths[1], study_markdown(result, command=command, picture=paths[2].name))
     write_image(paths[2], study_strip(result))
