@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -44,6 +44,7 @@ def demo(
     from quickstep.animation.animator import Animator
     from quickstep.data.dancer import DancerSeeds, render_clip
     from quickstep.data.dancer_folders import clip_of_dancer
+    from quickstep.data.faces import dancer_face
 
     imports = time.perf_counter() - start
     place = chosen_device(device)
@@ -52,16 +53,15 @@ def demo(
         animator.plan(num_steps=steps)
         settings = animator.settings
         rendering = time.perf_counter()
-        dancer = render_clip(
-            DancerSeeds.of(seed), num_frames=frames, size=min(settings.size), fps=settings.fps
-        )
+        seeds, size = DancerSeeds.of(seed), min(settings.size)
+        dancer = render_clip(seeds, num_frames=frames, size=size, fps=settings.fps)
         clip = clip_of_dancer(dancer)
+        face = dancer_face(seeds, size=size)
         rendering = time.perf_counter() - rendering
         animation = animator(
             clip.reference,
-            clip.poses,
-            reference_pose=clip.reference_pose,
-            align=False,
+            **_dance(clip, family=settings.family),
+            face=face if face.is_inside else None,
             num_inference_steps=steps,
             report=progress,
         )
@@ -77,6 +77,17 @@ def demo(
     for path in paths:
         print(path)
     return 0
+
+
+def _dance(clip: "Clip", *, family: str) -> dict[str, Any]:
+    """A clip's dance as a model of that family is told it."""
+    if family != "champ":
+        return {"driving": clip.poses, "reference_pose": clip.reference_pose, "align": False}
+    from quickstep.animation.map_driving import MapDriving
+    from quickstep.data.pose_maps import clip_pose_maps
+
+    maps = clip_pose_maps(clip, Path(clip.info.source))
+    return {"driving": MapDriving(maps, fps=clip.info.fps)}
 
 
 def _write(folder: Path, animation: "Animation", clip: "Clip", *, model: str) -> list[Path]:
