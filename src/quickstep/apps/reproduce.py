@@ -118,8 +118,8 @@ def _run(
         with Progress() as progress:
             running |= {"prepare_report": preparing, "report": progress, "say": progress.say}
             if sweep:
-                missing = [each for each in study.contenders if each.name not in rates]
-                rates |= swept_rates(missing, terms, rates=sweep, metric=sweep_by, **running)
+                choose = {"rates": sweep, "metric": sweep_by, "given": rates}
+                rates = swept_rates(study, terms, **choose, **running)
             return run_study(study, terms, seeds=seeds, rates=rates, **running)
     finally:
         preparing.close()

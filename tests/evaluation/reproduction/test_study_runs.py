@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,9 +147,8 @@ def test_every_study_of_cosec_makes_its_pages(terms, calls, tmp_path, name):
 
 def test_a_sweep_tries_every_rate_for_every_student_on_validation(terms, calls):
     lines = []
-    contenders = find_study("dancelcm-fig1").contenders
     best = swept_rates(
-        contenders,
+        find_study("dancelcm-fig1"),
         Terms(**{**vars(terms), "split": "test"}),
         rates=(1e-4, 3e-4),
         metric="psnr",
@@ -159,6 +159,39 @@ def test_a_sweep_tries_every_rate_for_every_student_on_validation(terms, calls):
     ]
     assert best == {"videolcm": 1e-4, "dancelcm": 1e-4}, "equal scores keep the first rate"
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "steps"),
+    [
+        ("cosec-table1", ["cosec"], {"referencelcm": [2]}),
+        ("quickstep-best", ["dancelcm", "quickstep-best"], {"cosec": [2, 4]}),
+        ("cosec-table5", [], {"cosec": [1, 2, 4]}),
+    ],
+)
+def test_a_sweep_judges_at_the_steps_of_the_study(terms, monkeypatch, name, given, steps):
+    """The rate that is best at these steps is found, though 4 steps alone would say another."""
+    judged = {}
+
+    def judged_rows(study, terms, *, seeds, rates, **options):
+        assert (study.judged, terms.split) == (None, "validation"), "another world is not looked at"
+        ((contender, rate),) = rates.items()
+        assert {row.contender.name for row in study.rows} == {contender}
+        judged.setdefault(contender, [row.steps for row in study.rows])
+        by_steps = {1: 22.0, 2: 21.0, 4: 19.0} if rate == 3e-4 else {1: 20.0, 2: 20.0, 4: 20.0}
+        scores = [{"psnr": SimpleNamespace(value=by_steps[row.steps])} for row in study.rows]
+        rows = [SimpleNamespace(score=score.__getitem__) for score in scores]
+        return SimpleNamespace(rows=rows)
+
+    monkeypatch.setattr(study_runs, "run_study", judged_rows)
+    known, lines = dict.fromkeys(given, 5e-5), []
+    options = {"rates": (1e-4, 3e-4), "metric": "psnr", "given": known, "say": lines.append}
+    found = swept_rates(find_study(name), terms, **options)
+    assert judged == steps
+    level = name == "quickstep-best"
+    assert found == {**known, **dict.fromkeys(steps, 1e-4 if level else 3e-4)}
+    row = "CoSeC-LCD" if "cosec" in steps else "ReferenceLCM"
+    assert f"{row}, 2: 21" in lines[1]
 
 
 def test_seeds_must_differ(terms, calls):
@@ -183,21 +216,23 @@ def test_a_rate_at_which_a_student_diverges_is_out(terms, monkeypatch, home):
 
     monkeypatch.setattr(study_runs, "trained", trained)
     lines = []
-    contenders = find_study("dancelcm-fig1").contenders[:1]
-    options = {"metric": "psnr", "say": lines.append}
-    assert swept_rates(contenders, terms, rates=(3e-4, 1e-4), **options) == {"videolcm": 1e-4}
+    study = find_study("dancelcm-fig1")
+    options = {"metric": "psnr", "say": lines.append, "given": {"dancelcm": 1e-4}}
+    assert swept_rates(study, terms, rates=(3e-4, 1e-4), **options)["videolcm"] == 1e-4
     assert lines[0] == "videolcm at rate 0.0003: step 3: the loss is nan"
     with pytest.raises(ValueError, match="videolcm diverges at every rate"):
-        swept_rates(contenders, terms, rates=(3e-4,), **options)
+        swept_rates(study, terms, rates=(3e-4,), **options)
 
 
 @pytest.mark.parametrize(
     ("metric", "scores", "best"),
     [
-        ("psnr", {1.0: 20.0, 2.0: 21.0, 3.0: float("nan")}, 2.0),
-        ("dancer_perceptual", {1.0: 0.2, 2.0: 0.3}, 1.0),
-        ("motion_energy", {1.0: 1.4, 2.0: 0.9, 3.0: 0.5}, 2.0),
-        ("flicker", {1.0: -0.1, 2.0: 0.2, 3.0: 0.05}, 3.0),
+        ("psnr", {1.0: [20.0], 2.0: [21.0], 3.0: [float("nan")]}, 2.0),
+        ("psnr", {1.0: [20.0, 23.0], 2.0: [21.0, 21.0], 3.0: [99.0, float("nan")]}, 1.0),
+        ("dancer_perceptual", {1.0: [0.2], 2.0: [0.3]}, 1.0),
+        ("motion_energy", {1.0: [1.4], 2.0: [0.9], 3.0: [0.5]}, 2.0),
+        ("motion_energy", {1.0: [1.4, 0.6], 2.0: [0.9, 0.9]}, 2.0),
+        ("flicker", {1.0: [-0.1], 2.0: [0.2], 3.0: [0.05]}, 3.0),
     ],
 )
 def test_the_best_rate_is_the_metrics_best(metric, scores, best):
@@ -206,7 +241,7 @@ def test_the_best_rate_is_the_metrics_best(metric, scores, best):
 
 def test_what_a_sweep_cannot_choose_by_is_refused_first(terms, calls):
     with pytest.raises(ValueError, match="no metric 'fvd' to choose by: metrics are psnr, ssim"):
-        swept_rates(find_study("dancelcm-fig1").contenders, terms, rates=(1e-4,), metric="fvd")
+        swept_rates(find_study("dancelcm-fig1"), terms, rates=(1e-4,), metric="fvd")
     assert calls == []
 
 

@@ -19,7 +19,6 @@ from quickstep.evaluation.networks import open_networks
 from quickstep.evaluation.protocols import find_protocol
 from quickstep.evaluation.reproduction.contenders import (
     PROTOCOL,
-    Contender,
     Say,
     Terms,
     expect_family,
@@ -182,56 +181,57 @@ class _Crew:
 
 
 def swept_rates(
-    contenders: Sequence[Contender],
+    study: Study,
     terms: Terms,
     *,
     rates: Sequence[float],
     metric: str,
+    given: Mapping[str, float] | None = None,
     say: Say = lambda line: None,
     **options: Any,
 ) -> dict[str, float]:
-    """The best learning rate of each contender, by 4 steps on validation clips, one seed.
+    """The best learning rate of each contender on validation clips, by one seed.
 
-    Every contender gets the same rates and the same budget.
+    Every contender gets the same rates and the same budget, and is judged at every number of steps
+    at which the study has it; they count alike. Where the study judges another world than it
+    trains on, the sweep does not look there.
 
     Args:
-        contenders: who.
+        study: whose contenders and steps.
         terms: as the study's; the split is set to validation.
         rates: to try.
         metric: a metric of the dancer's protocol to choose by.
+        given: rates of contenders by name that are set already.
         say: takes a line for every rate tried.
         options: of `run_study`.
+
+    Returns:
+        The rate of each contender by name, those given among them.
 
     Raises:
         ValueError: no such metric, or a contender diverges at every rate.
     """
     expect_metric(metric)
-    unseen = replace(terms, split="validation")
-    best: dict[str, float] = {}
-    for contender in contenders:
-        row = StudyRow(label=contender.name, contender=contender, steps=4)
-        study = Study(
-            name="sweep",
-            title="",
-            paper="",
-            table=None,
-            rows=(row,),
-            claims=(),
-            preset=terms.preset,
-        )
-        scores: dict[float, float] = {}
+    unseen, best = replace(terms, split="validation"), dict(given or {})
+    for name in [each.name for each in study.contenders if each.name not in best]:
+        rows = tuple(row for row in study.rows if row.contender and row.contender.name == name)
+        alone = replace(study, rows=rows, claims=(), judged=None)
+        scores: dict[float, list[float]] = {}
         for rate in rates:
-            chosen = {contender.name: rate}
             try:
-                result = run_study(study, unseen, seeds=(0,), rates=chosen, say=say, **options)
+                result = run_study(
+                    alone, unseen, seeds=(0,), rates={name: rate}, say=say, **options
+                )
             except DivergenceError as error:
-                say(f"{contender.name} at rate {rate:g}: {error}")
+                say(f"{name} at rate {rate:g}: {error}")
                 continue
-            scores[rate] = result.rows[0].score(metric).value
-            say(f"{contender.name} at rate {rate:g}: {metric} {scores[rate]:.4g}")
+            scores[rate] = [row.score(metric).value for row in result.rows]
+            found = zip(rows, scores[rate], strict=True)
+            told = "; ".join(f"{row_name(row)}: {score:.4g}" for row, score in found)
+            say(f"{name} at rate {rate:g}: {metric} of {told}")
         if not scores:
-            raise ValueError(f"{contender.name} diverges at every rate of the sweep: {list(rates)}")
-        best[contender.name] = best_rate(scores, metric)
+            raise ValueError(f"{name} diverges at every rate of the sweep: {list(rates)}")
+        best[name] = best_rate(scores, metric)
     return best
 
 
@@ -246,16 +246,18 @@ def expect_metric(name: str) -> None:
         raise ValueError(f"no metric {name!r} to choose by: metrics are {', '.join(allowed)}")
 
 
-def best_rate(scores: Mapping[float, float], metric: str) -> float:
-    """The rate whose score is best by a metric; the first of equals, an unknown score last."""
+def best_rate(scores: Mapping[float, Sequence[float]], metric: str) -> float:
+    """The rate whose scores are best by a metric; the first of equals, an unknown score last.
+
+    Of several scores of a rate, as at 2 and at 4 steps, each counts by how far off the best it is.
+    """
     best = METRICS[metric].best
 
-    def distance(rate: float) -> float:
-        score = scores[rate]
+    def distance(score: float) -> float:
         if math.isnan(score):
             return math.inf
         if math.isfinite(best):
             return abs(score - best)
         return -score if best > 0 else score
 
-    return min(scores, key=distance)
+    return min(scores, key=lambda rate: sum(map(distance, scores[rate])))
