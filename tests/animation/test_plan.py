@@ -15,6 +15,7 @@ STUDENT = Settings(
     steps_allowed=(2, 4),
     steps_best=4,
 )
+LINES = replace(STUDENT, method="perflow", sampler="perflow")
 
 
 def test_what_is_not_asked_for_comes_from_the_model():
@@ -59,3 +60,24 @@ def test_samplers_need_what_they_need():
         make_plan(replace(STUDENT, steps_allowed=()), sampler="edges", num_steps=4)
     assert make_plan(STUDENT, sampler="edges", num_steps=2).times == (999, 499)
     assert make_plan(STUDENT, sampler="ddim").times[0] == 999
+
+
+@pytest.mark.parametrize(
+    ("model", "sampler", "message"),
+    [
+        (STUDENT, "lcm", "must not be 'lcm' for a student of 2 segments"),
+        (STUDENT, "perflow", "must not be 'perflow' for a student that learns no straight lines"),
+        (LINES, "segment", "must be 'perflow' for a student that learns straight lines"),
+        (LINES, "ddim", "must be 'perflow' for a student that learns straight lines"),
+    ],
+)
+def test_a_student_is_not_run_as_another_one(model, sampler, message):
+    """Its answer would be taken for another thing: an edge for clean data, a line for a jump."""
+    with pytest.raises(ValueError, match=message):
+        make_plan(model, sampler=sampler)
+
+
+def test_one_segment_or_a_told_edge_runs_as_lcm():
+    assert make_plan(replace(STUDENT, segments=1), sampler="lcm").times[0] == 999
+    assert make_plan(replace(STUDENT, told_edge=True), sampler="lcm").times[0] == 999
+    assert make_plan(LINES).times == (999, 759, 499, 259)

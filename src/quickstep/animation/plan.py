@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 from quickstep.animation.windows import Blend
-from quickstep.diffusion.sampling import DEFAULT_GAMMA, Sampler, Step, plan
+from quickstep.diffusion.sampling import DEFAULT_GAMMA, Sampler, Step, expect_sampler, plan
 from quickstep.diffusion.schedule import CLEAN
 from quickstep.diffusion.segments import Segments
 from quickstep.diffusion.solver import ddim_step, ddim_step_through_noise
@@ -71,7 +71,8 @@ def make_plan(
     worse than with fewer steps, which is no fault of the picture or the dance.
 
     Raises:
-        ValueError: a number out of range, or times that the sampler does not have.
+        ValueError: a number out of range, a sampler of other students, or times that the sampler
+            does not have.
     """
     num_steps = settings.steps_best if num_steps is None else num_steps
     guidance = settings.guidance if guidance is None else guidance
@@ -92,8 +93,8 @@ def make_plan(
         raise ValueError("betas are for a teacher: a student is sampled on those it was trained on")
     if times == "upstream" and (segments is not None or chosen != "ddim"):
         raise ValueError("times 'upstream' are for a teacher with the sampler 'ddim'")
-    if chosen in ("edges", "segment", "perflow") and segments is None:
-        raise ValueError(f"sampler {chosen!r} needs a segmented student: this model is none")
+    lines = settings.sampler == "perflow"
+    expect_sampler(chosen, segments=segments, told=settings.told_edge, learns_lines=lines)
     if gamma is not None and chosen != "tcd":
         raise ValueError(f"gamma is of the sampler 'tcd': this run's is {chosen!r}")
     if first_frame and settings.family != "unianimate":

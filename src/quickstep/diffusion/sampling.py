@@ -190,6 +190,36 @@ def plan(
     ]
 
 
+def expect_sampler(
+    sampler: Sampler, *, segments: Segments | None, told: bool = False, learns_lines: bool = False
+) -> None:
+    """Refuses a sampler that takes a student's answers for what it never learned to give.
+
+    Args:
+        sampler: how it shall be run.
+        segments: of its time axis; None for a teacher, or a model that knows none.
+        told: whether it is told the edge it shall land on.
+        learns_lines: whether it learns PeRFlow's straight lines.
+
+    Raises:
+        ValueError: the sampler is for other students, or needs one.
+    """
+    if segments is None:
+        if sampler in ("edges", "segment", "perflow"):
+            raise ValueError(f"sampler {sampler!r} needs a segmented student: this model is none")
+        return
+    if learns_lines != (sampler == "perflow"):
+        raise ValueError(
+            f"sampler must {'' if learns_lines else 'not '}be 'perflow' for a student that learns "
+            f"{'' if learns_lines else 'no '}straight lines: got {sampler!r}"
+        )
+    if sampler == "lcm" and segments.count > 1 and not told:
+        raise ValueError(
+            f"sampler must not be 'lcm' for a student of {segments.count} segments, which learns "
+            "to jump to their edges and not to clean data: use 'segment'"
+        )
+
+
 @torch.no_grad()
 def sample(
     denoise: Callable[..., Tensor],

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 
-from quickstep.diffusion.sampling import Sampler, plan, segment_times
+from quickstep.diffusion.sampling import Sampler, expect_sampler, plan, segment_times
 from quickstep.diffusion.segments import Segments
 from quickstep.training.config import TrainConfig
 
@@ -30,16 +30,7 @@ def expect_runnable(
     Raises:
         ValueError: the sampler belongs to other students, or a number of steps to none.
     """
-    if learns_lines != (sampler == "perflow"):
-        raise ValueError(
-            f"sampler must {'' if learns_lines else 'not '}be 'perflow' for a student that learns "
-            f"{'' if learns_lines else 'no '}straight lines: got {sampler!r}"
-        )
-    if sampler == "lcm" and segments.count > 1 and not told:
-        raise ValueError(
-            f"sampler must not be 'lcm' for a student of {segments.count} segments, which learns "
-            "to jump to their edges and not to clean data: use 'segment'"
-        )
+    expect_sampler(sampler, segments=segments, told=told, learns_lines=learns_lines)
     if steps and best not in steps:
         raise ValueError(f"steps_best must be one of steps_allowed={tuple(steps)}: got {best}")
     for count in dict.fromkeys((*steps, best)):
