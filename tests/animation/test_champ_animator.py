@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from quickstep.animation.animator import Animator
-from quickstep.animation.map_driving import PICTURES_FPS, MapDriving, read_map_driving
+from quickstep.animation.map_driving import MapDriving, read_map_driving
 from quickstep.animation.pictures import Fit
+from quickstep.animation.shown_maps import PICTURES_FPS, HeldMaps
 from quickstep.apps.cli import main
 from quickstep.conditions.body import read_body
 from quickstep.data.body_maps import write_body_maps
@@ -29,12 +30,18 @@ from quickstep.networks.folder import load_model
 FRAMES = 6
 
 
+def maps_of(source, names=POSE_MAPS):
+    """All pictures of a dance's maps by name."""
+    maps = read_map_driving(source, names=names).maps
+    return maps.at(list(range(maps.num_frames)), names)
+
+
 @pytest.fixture(scope="module")
 def maps_folder(clip, tmp_path_factory):
     """The clip's maps as Champ has them: a folder of pictures for each."""
     home = tmp_path_factory.mktemp("maps") / "dance"
     write_body_maps(read_body(clip / "body.npz"), home, layout="pictures", with_skeleton=False)
-    skeletons = read_map_driving(clip, names=["dwpose"]).maps["dwpose"]
+    skeletons = maps_of(clip, ["dwpose"])["dwpose"]
     (home / "dwpose").mkdir()
     for number, frame in enumerate(skeletons):
         write_image(home / "dwpose" / f"{number}.png", frame)
@@ -51,9 +58,7 @@ def test_a_clip_folder_dances_over_windows_with_one_look_at_the_picture(champ, c
     assert looks == [1]
     again = animator(clip / "reference.png", clip)
     assert np.array_equal(again.frames, animation.frames)
-    assert np.array_equal(
-        animation.skeletons, read_map_driving(clip, names=POSE_MAPS).maps["dwpose"]
-    )
+    assert np.array_equal(animation.skeletons, maps_of(clip)["dwpose"])
     unguided = animator(clip / "reference.png", clip, guidance_scale=1.0, num_inference_steps=1)
     assert unguided.num_evaluations == 2
 
@@ -98,7 +103,7 @@ def upstream_loop(animator, scene, noise, *, num_steps):
     picture = torch.from_numpy(scene.reference).permute(2, 0, 1)[None] / 127.5 - 1
     factor = model.vae.config["scaling_factor"]
     latents = model.vae.encode(picture).latent_dist.mean * factor
-    maps = torch.from_numpy(scene.pose_maps)[None].permute(0, 1, 2, 5, 3, 4) / 255
+    maps = torch.from_numpy(scene.pose_maps())[None].permute(0, 1, 2, 5, 3, 4) / 255
     image = image_embedding(model.image_encoder, picture)
     x, stride = noise, 1000 // num_steps
     for t in range(999, -1, -stride):
@@ -169,51 +174,47 @@ def test_every_map_and_the_picture_are_heard(champ, clip):
 
     plain = shown(reference, dance)
     for name in POSE_MAPS:
-        other = dataclasses.replace(dance, maps={**dance.maps, name: 255 - dance.maps[name]})
+        pictures = {**dance.maps.pictures, name: 255 - dance.maps.pictures[name]}
+        other = dataclasses.replace(dance, maps=HeldMaps(pictures))
         assert not np.array_equal(shown(reference, other), plain), name
     assert not np.array_equal(shown(255 - reference, dance), plain)
 
 
 def test_maps_in_a_folder_are_read_as_champ_stores_them(clip, maps_folder):
-    stored = read_map_driving(maps_folder, names=POSE_MAPS)
-    truth = read_map_driving(clip, names=POSE_MAPS)
-    assert (stored.fps, truth.fps) == (PICTURES_FPS, 12.0)
-    assert list(stored.maps) == list(POSE_MAPS)
-    assert np.array_equal(stored.maps["dwpose"], truth.maps["dwpose"])
-    body = stored.maps["semantic_map"].any(-1)
-    known = truth.maps["semantic_map"].any(-1)
+    fps = [read_map_driving(source, names=POSE_MAPS).fps for source in (maps_folder, clip)]
+    assert fps == [PICTURES_FPS, 12.0]
+    stored, truth = maps_of(maps_folder), maps_of(clip)
+    assert list(stored) == list(POSE_MAPS)
+    assert np.array_equal(stored["dwpose"], truth["dwpose"])
+    body, known = stored["semantic_map"].any(-1), truth["semantic_map"].any(-1)
     assert (body & known).sum() > 0.9 * (body | known).sum()
     mask = maps_folder / "mask" / "0000.png"
     write_image(mask, np.zeros((64, 64, 3), np.uint8))
-    assert not read_map_driving(maps_folder, names=POSE_MAPS).maps["semantic_map"][0].any()
+    assert not maps_of(maps_folder)["semantic_map"][0].any()
 
 
 def test_maps_may_be_transparent_where_nobody_is(clip, maps_folder, tmp_path):
-    stored = read_map_driving(maps_folder, names=["normal"]).maps["normal"]
+    stored = maps_of(maps_folder, ["normal"])["normal"]
     (tmp_path / "normal").mkdir()
     for number, frame in enumerate(stored):
         opaque = 255 * frame.any(axis=-1, keepdims=True).astype(np.uint8)
         picture = Image.fromarray(np.concatenate([frame, opaque], axis=-1))
         picture.save(tmp_path / "normal" / f"{number}.png")
-    np.testing.assert_array_equal(
-        read_map_driving(tmp_path, names=["normal"]).maps["normal"], stored
-    )
+    np.testing.assert_array_equal(maps_of(tmp_path, ["normal"])["normal"], stored)
 
 
 def test_a_body_dances_too(champ, clip):
     animator = Animator.from_pretrained(champ)
     animation = animator(clip / "reference.png", clip / "body.npz", num_inference_steps=1)
     assert animation.frames.shape == (FRAMES, 64, 64, 3)
-    rendered = read_map_driving(clip / "body.npz", names=POSE_MAPS)
-    exact = read_map_driving(clip, names=POSE_MAPS)
-    shown, known = (one.maps["normal"].any(-1) for one in (rendered, exact))
+    shown, known = (maps_of(one)["normal"].any(-1) for one in (clip / "body.npz", clip))
     assert (shown & known).sum() > 0.9 * (shown | known).sum()
 
 
 def test_maps_keep_their_proportions_in_another_picture():
     maps = {"depth": np.full((1, 20, 10, 3), 200, np.uint8)}
     fit = Fit.centred((10, 20), outer=(40, 40))
-    placed = MapDriving(maps, fps=8.0).placed(["depth"], fit)
+    placed = MapDriving(HeldMaps(maps), fps=8.0).placed(["depth"], fit)
     assert placed.shape == (1, 1, 40, 40, 3)
     assert (placed[0, 0, :, 10:30] == 200).all()
     assert not placed[0, 0, :, :10].any() and not placed[0, 0, :, 30:].any()

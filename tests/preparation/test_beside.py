@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from films import with_alpha
 from quickstep.apps.cli import main
 from quickstep.conditions.body import read_body
 from quickstep.data.body_maps import body_pose_maps, write_body_maps
 from quickstep.data.clip import read_clip, skeleton_pictures
 from quickstep.data.pose_maps import clip_pose_maps
 from quickstep.data.shards import BODY_MAPS, ShardClips, ShardData, ShardError
-from quickstep.data.video import VideoError, write_video
+from quickstep.data.video import VideoError
 from quickstep.data.views import View
 from quickstep.networks.champ import POSE_MAPS
-from quickstep.preparation.beside import GivenMaps, Pictures
+from quickstep.preparation.beside import GivenMaps
 
 OPTIONS = ["--frames", "8", "--min-frames", "4", "--size", "48", "64", "--device", "cpu"]
 
@@ -107,27 +105,6 @@ def test_maps_of_another_shape_are_refused(dancers):
     given = GivenMaps(dancers / "00003")
     with pytest.raises(VideoError, match="maps of 64x64, the video's frames are 128x64"):
         given.at([0], View.whole((128, 64)), picture=(128, 64))
-
-
-def test_pictures_are_read_in_step(tmp_path):
-    frames = np.repeat(np.arange(10, dtype=np.uint8) * 20, 16 * 16 * 3).reshape(10, 16, 16, 3)
-    write_video(tmp_path / "v.mp4", frames, fps=12, lossless=True)
-    pictures = Pictures(tmp_path / "v.mp4")
-    assert [int(pictures.at(number)[0, 0, 0]) for number in (0, 3, 4, 8)] == [0, 60, 80, 160]
-    pictures.expect(10)
-    with pytest.raises(VideoError, match="nothing for frame 10"):
-        Pictures(tmp_path / "v.mp4").at(10)
-
-
-def test_transparent_parts_of_masks_and_maps_are_black(tmp_path):
-    white, opaque = np.full((2, 16, 16, 3), 255, np.uint8), np.zeros((2, 16, 16), np.uint8)
-    opaque[:, 4:8] = 255
-    with_alpha(tmp_path / "mask.mov", white, opaque)
-    (tmp_path / "mask").mkdir()
-    both = np.concatenate([white[0], opaque[0, ..., None]], axis=-1)
-    Image.fromarray(both).save(tmp_path / "mask" / "0.png")
-    for name in ("mask.mov", "mask"):
-        np.testing.assert_array_equal(Pictures(tmp_path / name).at(0)[..., 0], opaque[0])
 
 
 def test_shards_without_maps_say_how_to_get_them(footage, tmp_path):

@@ -72,21 +72,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class MapScene:
-    """A picture and the pose maps of a dance in one frame of the model's size.
+    """A picture and a dance in pose maps in one frame of the model's size.
 
     Attributes:
         reference: the fitted picture.
-        pose_maps: the maps in the order that the model wants.
-        shown: which of them stands for the dance where people look at it.
-        fps: frames per second of the dance.
+        dance: the maps.
+        names: those that the model wants, in its order.
+        place: where the maps land in the frame.
         face: the picture's face, cropped before the picture was fitted; None when there is none
             or the model is not told it.
     """
 
     reference: UInt8[np.ndarray, "H W 3"]
-    pose_maps: UInt8[np.ndarray, "f m H W 3"]
-    shown: int
-    fps: float
+    dance: MapDriving
+    names: Sequence[str]
+    place: Fit
     face: UInt8[np.ndarray, "S S 3"] | None = None
 
     @property
@@ -97,11 +97,21 @@ class MapScene:
     @property
     def num_frames(self) -> int:
         """Frames of the dance."""
-        return len(self.pose_maps)
+        return self.dance.maps.num_frames
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the dance."""
+        return self.dance.fps
+
+    def pose_maps(self, frames: Frames = slice(None)) -> UInt8[np.ndarray, "f m H W 3"]:
+        """The maps as the network sees them; read or rendered anew at each call."""
+        return self.dance.placed(self.names, self.place, frames)
 
     def skeletons(self, frames: Frames = slice(None)) -> UInt8[np.ndarray, "f H W 3"]:
         """The dance as one of the maps shows it: its skeletons, where the model is told them."""
-        return self.pose_maps[frames, self.shown]
+        shown = "dwpose" if "dwpose" in self.names else self.names[0]
+        return self.dance.placed([shown], self.place, frames)[:, 0]
 
 
 def set_map_scene(
@@ -120,13 +130,12 @@ def set_map_scene(
     """
     picture = read_reference(image)
     reference, fit = fit_picture(picture, size=settings.size)
-    inside = Fit.centred(dance.size, outer=(picture.shape[1], picture.shape[0]))
+    inside = Fit.centred(dance.maps.size, outer=(picture.shape[1], picture.shape[0]))
     left, top = (
         inner * fit.scale + outer for inner, outer in zip(inside.offset, fit.offset, strict=True)
     )
     place = Fit(scale=inside.scale * fit.scale, offset=(left, top), size=settings.size)
-    shown = names.index("dwpose") if "dwpose" in names else 0
-    return MapScene(reference, dance.placed(names, place), shown=shown, fps=dance.fps)
+    return MapScene(reference, dance, names=names, place=place)
 
 
 def set_scene(

@@ -79,7 +79,7 @@ def window_conditions(
     """All that the network is told in a window."""
     place, frames = (model.device, model.dtype), window.frames
     is_maps = isinstance(scene, MapScene)
-    drawn = scene.pose_maps[frames] if is_maps else scene.skeletons(frames)
+    drawn = scene.pose_maps(frames) if is_maps else scene.skeletons(frames)
     pictures = pose_pictures(torch.from_numpy(drawn)[None]).to(*place)
     told = {name: value.to(*place) for name, value in picture.told.items()}
     if is_maps:

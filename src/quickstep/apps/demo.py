@@ -84,10 +84,11 @@ def _dance(clip: "Clip", *, family: str) -> dict[str, Any]:
     if family != "champ":
         return {"driving": clip.poses, "reference_pose": clip.reference_pose, "align": False}
     from quickstep.animation.map_driving import MapDriving
+    from quickstep.animation.shown_maps import HeldMaps
     from quickstep.data.pose_maps import clip_pose_maps
 
     maps = clip_pose_maps(clip, Path(clip.info.source))
-    return {"driving": MapDriving(maps, fps=clip.info.fps)}
+    return {"driving": MapDriving(HeldMaps(maps), fps=clip.info.fps)}
 
 
 def _write(folder: Path, animation: "Animation", clip: "Clip", *, model: str) -> list[Path]:

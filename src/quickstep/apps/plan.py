@@ -69,7 +69,7 @@ def _length(driving: Path) -> int:
 
         names = [name for name in POSE_MAPS if any(driving.glob(f"{name}*"))]
         if names:
-            return len(read_map_driving(driving, names=names[:1]).maps[names[0]])
+            return read_map_driving(driving, names=names[:1]).maps.num_frames
     return len(read_driving(driving).evenly().poses)
 
 

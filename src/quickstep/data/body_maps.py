@@ -83,7 +83,7 @@ def body_pose_maps(
         BodyError: a skeleton is wanted, but the mesh has no joints; or the poses given are of
             another length or size.
     """
-    _check_poses(mesh, poses)
+    expect_poses(mesh, poses)
     step, chunks = _chunk_frames(mesh), []
     for start in range(0, len(mesh), step):
         frames = slice(start, start + step)
@@ -134,7 +134,7 @@ def write_body_maps(
     out = Path(out)
     if out.exists():
         raise BodyError(f"{out}: already there")
-    _check_poses(mesh, poses)
+    expect_poses(mesh, poses)
     names = [name for name in MAPS if with_skeleton or name != "dwpose"]
     beside = out.with_name(f".{out.name}.partial")
     try:
@@ -162,7 +162,12 @@ def write_body_maps(
     return empty
 
 
-def _check_poses(mesh: BodyMesh, poses: Poses | None) -> None:
+def expect_poses(mesh: BodyMesh, poses: Poses | None) -> None:
+    """Refuses a skeleton that is of another dance than the mesh.
+
+    Raises:
+        BodyError: it has another length or is of another picture size.
+    """
     if poses is not None and (len(poses), poses.size) != (len(mesh), mesh.size):
         raise BodyError(
             f"the skeleton must have the mesh's {len(mesh)} frames of {mesh.size}: got "

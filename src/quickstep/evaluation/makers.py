@@ -15,6 +15,7 @@ from quickstep.animation.animator import Animator
 from quickstep.animation.map_driving import MapDriving
 from quickstep.animation.pictures import fit_picture
 from quickstep.animation.scene import ReferencePose
+from quickstep.animation.shown_maps import HeldMaps
 from quickstep.animation.stopwatch import Stopwatch
 from quickstep.animation.windows import cut_windows
 from quickstep.conditions.skeleton import Poses
@@ -141,7 +142,7 @@ class ModelMaker:
                 raise SampleError(f"{sample.name}: this model needs pose maps: none are given")
             shown: list[str] = list(POSE_MAPS)
             maps = dict(zip(shown, sample.pose_maps.swapaxes(0, 1), strict=True))
-            return MapDriving(maps, fps=sample.fps), "first"
+            return MapDriving(HeldMaps(maps), fps=sample.fps), "first"
         if sample.poses is None:
             raise SampleError(f"{sample.name}: a model needs the clip's skeletons: none are given")
         return sample.poses, sample.reference_pose or "first"

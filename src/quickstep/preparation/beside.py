@@ -7,69 +7,18 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from quickstep.animation.map_driving import map_places
+from quickstep.animation.shown_maps import map_places
 from quickstep.conditions.body import is_body, read_body
 from quickstep.conditions.pose_maps import depth_map, normal_map, semantic_map
 from quickstep.data import maps
 from quickstep.data.body_maps import body_pose_maps
 from quickstep.data.clip import read_clip_info
-from quickstep.data.image import numbered_pictures, read_image
+from quickstep.data.pictures import Picture, Pictures
 from quickstep.data.shards import BODY_MAPS
-from quickstep.data.video import VideoError, iterate_video
+from quickstep.data.video import VideoError
 from quickstep.data.views import View, same_aspect
 from quickstep.preparation.settings import PrepareSettings
 from quickstep.preparation.sources import Source, SourceError
-
-Picture = UInt8[np.ndarray, "H W 3"]
-
-
-class Pictures:
-    """The pictures of a video or of a folder by number, asked for in ascending order.
-
-    They are maps and masks: what is transparent is black.
-
-    Args:
-        path: the video, or a folder of numbered pictures.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._next = path, 0
-        self._files = numbered_pictures(path) if path.is_dir() else None
-        self._frames = iter(()) if path.is_dir() else iterate_video(path, ground="black")
-
-    def at(self, number: int) -> Picture:
-        """One picture.
-
-        Raises:
-            VideoError: there are not as many.
-        """
-        picture = self._read(number)
-        if picture is None:
-            raise VideoError(f"{self.path}: nothing for frame {number}")
-        return picture
-
-    def _read(self, number: int) -> Picture | None:
-        if self._files is not None:
-            if number >= len(self._files):
-                return None
-            return read_image(self._files[number], ground="black")
-        picture = None
-        while self._next <= number and (picture := next(self._frames, None)) is not None:
-            self._next += 1
-        return picture
-
-    def expect(self, num_frames: int) -> None:
-        """Refuses pictures of another video, once it is known how long this one is.
-
-        Raises:
-            VideoError: there are more or fewer.
-        """
-        found = self._next + sum(1 for _ in self._frames)
-        found = found if self._files is None else len(self._files)
-        if found != num_frames:
-            raise VideoError(
-                f"{self.path}: {found} pictures, but the video has {num_frames} frames"
-            )
 
 
 class _Shown(Protocol):
@@ -88,7 +37,7 @@ class _Folder:
         self.pictures = {name: Pictures(place) for name, place in places.items()}
 
     def at(self, number: int) -> Mapping[str, Picture]:
-        shown = {name: pictures.at(number) for name, pictures in self.pictures.items()}
+        shown = {name: pictures.at([number])[0] for name, pictures in self.pictures.items()}
         sizes = {picture.shape[1::-1] for picture in shown.values()}
         if len(sizes) > 1:
             place = self.pictures["mask"].path.parent
@@ -109,7 +58,7 @@ class _Clip(_Folder):
         self.range = read_clip_info(folder).depth_range
 
     def at(self, number: int) -> Mapping[str, Picture]:
-        shown = {name: pictures.at(number)[None] for name, pictures in self.pictures.items()}
+        shown = {name: pictures.at([number]) for name, pictures in self.pictures.items()}
         depth = maps.depth_of(shown["depth"], nearest=self.range[0], farthest=self.range[1])
         part = maps.part_of(shown["semantic_map"]) * (shown["mask"][..., 0] > 127)
         found = (depth_map(depth), normal_map(maps.normal_of(shown["normal"])), semantic_map(part))
@@ -228,7 +177,8 @@ class Beside:
         self, masks: Pictures, numbers: Sequence[int], picture: tuple[int, int]
     ) -> Iterator[np.ndarray]:
         for number in numbers:
-            yield _of_size(masks.at(number), picture, masks.path, what="masks")[..., 0] > 127
+            shown = masks.at([number])[0]
+            yield _of_size(shown, picture, masks.path, what="masks")[..., 0] > 127
 
     def expect(self, num_frames: int) -> None:
         """Refuses what belongs to another video, once it is known how long this one is.

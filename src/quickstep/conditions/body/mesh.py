@@ -120,8 +120,8 @@ class BodyMesh:
         """The number of frames."""
         return len(self.verts)
 
-    def __getitem__(self, frames: slice) -> "BodyMesh":
-        """Some of the frames."""
+    def __getitem__(self, frames: slice | list[int]) -> "BodyMesh":
+        """Some of the frames, in the order asked for."""
         return replace(
             self,
             verts=self.verts[frames],
