@@ -61,8 +61,8 @@ def read_body(
     motion = BodyMotion.read(path)
     if model is None:
         raise BodyError(
-            f"{path}: SMPL parameters need a body model: give your own SMPL file (.npz) to "
-            "quickstep maps --smpl"
+            f"{path}: SMPL parameters need a body model: quickstep maps {path} --smpl SMPL.npz "
+            "-o MAPS, with your own SMPL file, makes maps of them, by which animate goes"
         )
     try:
         if reference is not None:
