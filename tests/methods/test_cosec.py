@@ -303,6 +303,22 @@ def test_negative_weights_are_refused():
         CoSeCConfig(cons_weight=-0.1)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cons": "swap", "eta_weight": 0.1},
+        {"cons_hinge": True, "temporal_weight": 0.05},
+        {"cons_same_time": False},
+        {"cons_same_time": False, "cons": "swap", "cons_weight": 0.02},
+        {"center": "time", "cons_weight": 0.02},
+    ],
+)
+def test_what_a_term_without_weight_has_is_refused(settings):
+    name = next(iter(settings))
+    with pytest.raises(ValueError, match=rf"cosec\.{name} has no effect without cosec\.\w+_weight"):
+        CoSeCConfig(**settings)
+
+
 def test_an_odd_group_is_held_apart_from_none():
     sources = Sources(groups=3, members=2)
     assert sources.partners.tolist() == [1, 0]

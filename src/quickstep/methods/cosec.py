@@ -5,7 +5,7 @@ the noise and the time, and have one right answer. Groups of a batch are of diff
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 import torch
@@ -47,10 +47,23 @@ class CoSeCConfig:
     center: Center = "none"
 
     def __post_init__(self):
-        """Refuses weights that would turn a term around."""
+        """Refuses weights that would turn a term around, and what a term without weight has."""
         for name in ("eta_weight", "cons_weight", "temporal_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"cosec.{name} must not be negative: got {getattr(self, name)}")
+        apart = self.cons_weight > 0
+        defaults = {each.name: each.default for each in fields(self)}
+        for name, is_read, condition in (
+            ("cons", apart, "cons_weight above 0"),
+            ("cons_hinge", apart, "cons_weight above 0"),
+            ("cons_same_time", apart and self.cons == "own", "cons_weight above 0 and cons='own'"),
+            ("center", self.temporal_weight > 0, "temporal_weight above 0"),
+        ):
+            value = getattr(self, name)
+            if not is_read and value != defaults[name]:
+                raise ValueError(
+                    f"cosec.{name} has no effect without cosec.{condition}: got {value}"
+                )
 
     def times(self, sources: "Sources") -> Int[Tensor, " g"]:
         """Which of the times that are drawn each group has: its own, or one with its pair."""
