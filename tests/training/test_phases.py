@@ -47,6 +47,7 @@ def test_both_papers_go_on_from_frames_to_clips(runs):
     run_recipe(name, overrides=fields("clips"), run_folder=runs / name)
     second = load_model(runs / name)
     assert (second.settings.segments, second.settings.sampler) == (4, "segment")
+    assert first.settings.method == second.settings.method == "quickstep-best"
     assert second.settings.face is not None
     logged = [read_log(runs / each)[0] for each in ("quickstep-best-frames_lab", name)]
     assert {"same_source", "cross_source", "source_ratio", "auxiliary"} <= logged[0].keys()

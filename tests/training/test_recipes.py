@@ -147,6 +147,7 @@ def test_the_documented_command_distils_on_sharded_ranks(runs, tmp_path, run_scr
         ({"train.sharding": "fsdp2", "train.preview_every": "0"}, "skip_target must be false"),
         ({"form": "adapter", "train.sharding": "fsdp2"}, "preview_every must be 0"),
         ({"teacher": "nobody"}, "learns from 'nobody': unknown model 'nobody'.*--set teacher="),
+        ({"teacher": "dancelcm_lab"}, "is a student itself, .* name its teacher"),
         ({"method.noise_offset": "0.2"}, r"must be 0.1, which the teacher was .*noise_offset=0.2"),
         ({"sampler": "edges"}, "steps_allowed: 8 cannot be run: times of sampler 'edges'"),
         ({"sampler": "lcm"}, "must not be 'lcm' for a student of 4 segments"),

@@ -10,6 +10,7 @@ from quickstep.config import to_dict
 from quickstep.networks.accelerator import network_digest
 from quickstep.networks.adapters import AdapterConfig, with_adapter
 from quickstep.networks.folder import Settings, save_model
+from quickstep.networks.unianimate import UniAnimateUNet
 from quickstep.training.starting import started_network
 
 CONFIG = AdapterConfig(rank=2, alpha=6.0)
@@ -64,3 +65,13 @@ def test_what_learns_along_the_frames_is_found(base):
     places = {name for name, each in student.low_ranks().items() if id(each) in along}
     assert places == {name for name in student.low_ranks() if ".motion_modules." in name}
     assert places
+
+
+def test_a_network_of_another_shape_is_one_line(tmp_path):
+    def network(width):
+        return UniAnimateUNet(width=32, multipliers=(1,), head_dim=16, condition_width=width)
+
+    network(8).save_pretrained(tmp_path / "unet")
+    with pytest.raises(ValueError, match="of another shape: size mismatch for .*Size") as caught:
+        started_network(network(16), part="unet", init=tmp_path)
+    assert "\n" not in str(caught.value)

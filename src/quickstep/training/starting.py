@@ -45,7 +45,8 @@ def started_network(network: Network, *, part: str, init: str | Path, of: str = 
     try:
         network.load_state_dict(source.state_dict())
     except RuntimeError as error:
-        raise ValueError(f"{init} is of another shape: {error}") from error
+        last = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{init} is of another shape: {last}") from error
     return network
 
 

@@ -16,13 +16,8 @@ def face_parts(face: FaceSettings | None, teacher: Model) -> dict[str, Any]:
     """Settings of the network by which the student differs from its teacher's.
 
     Raises:
-        ValueError: the teacher is told faces itself, or its encoders have no use for such pictures.
+        ValueError: the teacher's encoders have no use for such pictures.
     """
-    if teacher.settings.face is not None:
-        raise ValueError(
-            f"teacher {teacher.name} is told faces itself, but a teacher never sees them here: "
-            "distil a teacher without"
-        )
     if face is None:
         return {}
     parts: dict[str, Any] = {"face_feature": face.feature, "face_inject": face.inject}

@@ -10,6 +10,8 @@ from torch import nn
 from quickstep.config import digest
 from quickstep.methods.consistency import Consistency
 from quickstep.methods.perflow import PeRFlow
+from quickstep.methods.phases import PHASED
+from quickstep.methods.presets import PRESETS
 from quickstep.networks.accelerator import network_digest
 from quickstep.networks.adapters import Adapted, AdapterConfig, with_adapter
 from quickstep.networks.champ import ChampNetwork, DenoisingUNet
@@ -59,9 +61,15 @@ def student_network(recipe: DistillationRecipe, teacher: Model) -> Student:
     on that network itself.
 
     Raises:
-        ValueError: settings of an adapter for a full student, targets that are not there, an
-            adapter on weights that shall be spread over ranks, or faces that do not fit.
+        ValueError: the teacher is a student; settings of an adapter for a full student, targets
+            that are not there, an adapter on weights that shall be spread over ranks, or faces
+            that do not fit.
     """
+    if teacher.settings.role == "student":
+        raise ValueError(
+            f"teacher {teacher.name} is a student itself, whose answers jump where a teacher's "
+            "lead one small step: name its teacher (teacher=MODEL), or start from it (--init)"
+        )
     told = isinstance(recipe, StudentRecipe) and recipe.method.tell_edge
     parts = {"told_edge": told, **face_parts(recipe.face, teacher)}
     own = network_parts(teacher.network)["unet"]
@@ -141,12 +149,12 @@ def student_method(
 def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> Settings:
     """How the exported student is to be run, and what made it.
 
-    The method is the recipe's name without its variant: ``dancelcm-adapter_lab`` is DanceLCM.
+    The method is the recipe's without its variant: ``dancelcm-adapter_lab`` is DanceLCM.
     """
     settings = replace(
         teacher.settings,
         role="student",
-        method=(name.rpartition("_")[0] or name).partition("-")[0],
+        method=_method_of(name),
         sampler=recipe.sampler,
         steps_allowed=recipe.steps_allowed,
         steps_best=recipe.steps_best,
@@ -169,6 +177,13 @@ def student_settings(name: str, recipe: DistillationRecipe, teacher: Model) -> S
         encoders_of="",
         reference_of="",
     )
+
+
+def _method_of(name: str) -> str:
+    """The method that a recipe's name begins with."""
+    what = name.rpartition("_")[0] or name
+    known = [method for method in (*PRESETS, *PHASED) if f"{what}-".startswith(f"{method}-")]
+    return max(known, key=len, default=what.partition("-")[0])
 
 
 def _clip_length(recipe: DistillationRecipe, settings: Settings) -> int:
