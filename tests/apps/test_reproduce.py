@@ -55,6 +55,17 @@ def test_some_rows_of_a_table_are_made_and_the_page_tells_the_others(reproduce, 
         (("cosec-fig5", "--seeds", "0"), "seeds must be at least 1: got 0"),
         (("cosec-fig5", "--clips", "1"), "clips must be at least 2: got 1"),
         (("cosec-fig5", "--family", "champ"), "set --family unianimate"),
+        (("cosec-fig5", "--rate", "cosec=inf"), "must be above 0, and finite: got 'cosec=inf'"),
+        (("cosec-fig5", "--rate", "cosec=1e-4", "--rate", "cosec=2e-4"), "gives 'cosec' twice"),
+        (("cosec-fig5", "--sweep", "1e-4", "0"), "--sweep must be above 0, and finite: got 0"),
+        (("cosec-fig5", "--sweep", "1e-4", "1e-4"), "--sweep must try different rates"),
+        (("cosec-fig5", "--sweep-by", "psnr"), "--sweep-by has no effect without --sweep"),
+        (("cosec-table1", "--rows", "copy", "--sweep", "1e-4"), "no student of these rows is with"),
+        (
+            ("cosec-fig5", "--set", "train.learning_rate=1e-3", "--sweep", "1e-4"),
+            "--set train.learning_rate has no effect beside --sweep",
+        ),
+        (("dancelcm-table1", "--set", "method.pair=skip"), "no field 'method.pair' in PeRFlow"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(reproduce, tmp_path, capsys, words, message):

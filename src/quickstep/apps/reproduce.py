@@ -1,5 +1,6 @@
 """``quickstep reproduce``: the papers' tables and figures, re-run on the built-in dancer."""
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 BUDGETS = {"small": 600, "full": 3720}
 """Network evaluations for each clip of a batch: 100 and 620 steps of a consistency method."""
+SWEEP_BY = "dancer_perceptual"
+"""The metric by which rates are chosen unless another is asked for."""
 
 
 def reproduce(
@@ -35,7 +38,7 @@ def reproduce(
     frames: int = 16,
     rate: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=RATE")] = (),
     sweep: tuple[float, ...] = (),
-    sweep_by: str = "dancer_perceptual",
+    sweep_by: str = SWEEP_BY,
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
     runs: Path = Path("runs"),
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("docs/results"),
@@ -68,7 +71,7 @@ def reproduce(
     """
     check_folder(output)
     from quickstep.apps.learning import read_changes
-    from quickstep.evaluation.reproduction.contenders import Terms
+    from quickstep.evaluation.reproduction.contenders import Terms, expect_recipes
     from quickstep.evaluation.reproduction.pages import write_study
     from quickstep.evaluation.reproduction.studies import find_study
     from quickstep.evaluation.reproduction.study import only_rows
@@ -80,6 +83,9 @@ def reproduce(
     wanted = find_study(study)
     wanted = only_rows(wanted, rows) if rows else wanted
     rates = _rates(rate, [contender.name for contender in wanted.contenders])
+    swept = [each.name for each in wanted.contenders if each.name not in rates]
+    changes = read_changes(set)
+    _expect_sweep(sweep, by=sweep_by, students=swept, changes=changes)
     terms = Terms(
         size=size,
         family=family,
@@ -89,9 +95,11 @@ def reproduce(
         clips=clips,
         frames=frames,
         split=split,
-        changes=read_changes(set),
+        changes=changes,
         home=runs,
     )
+    tried = {name: (value,) for name, value in rates.items()} | dict.fromkeys(swept, sweep)
+    expect_recipes(wanted.contenders, terms, rates=tried)
     place = chosen_device(device)
     running = {"device": place, "dtype": chosen_dtype(dtype, place)}
     result = _run(wanted, terms, range(seeds), rates, sweep, sweep_by, **running)
@@ -129,17 +137,43 @@ def _rates(texts: tuple[str, ...], names: list[str]) -> dict[str, float]:
     """Reads NAME=RATE.
 
     Raises:
-        ValueError: no such student in the study, or no positive number.
+        ValueError: no such student in the study, one named twice, or no positive number.
     """
     rates: dict[str, float] = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name not in names:
             raise ValueError(f"--rate: no student {name!r} in this study: it has {names}")
+        if name in rates:
+            raise ValueError(f"--rate gives {name!r} twice")
         try:
             rates[name] = float(value)
         except ValueError:
             raise ValueError(f"--rate needs NAME=RATE: got {text!r}") from None
-        if not rates[name] > 0:
-            raise ValueError(f"--rate must be above 0: got {text!r}")
+        if not 0 < rates[name] < math.inf:
+            raise ValueError(f"--rate must be above 0, and finite: got {text!r}")
     return rates
+
+
+def _expect_sweep(
+    rates: tuple[float, ...], *, by: str, students: list[str], changes: dict[str, str]
+) -> None:
+    """Refuses a sweep that would try nothing, or fail on its way.
+
+    Raises:
+        ValueError: no possible rate, one twice or one set otherwise, nobody to try them, or a
+            metric without a sweep.
+    """
+    if not rates:
+        if by != SWEEP_BY:
+            raise ValueError(f"--sweep-by has no effect without --sweep: got {by!r}")
+        return
+    for rate in rates:
+        if not 0 < rate < math.inf:
+            raise ValueError(f"--sweep must be above 0, and finite: got {rate}")
+    if len(set(rates)) < len(rates):
+        raise ValueError(f"--sweep must try different rates: got {' '.join(map(str, rates))}")
+    if not students:
+        raise ValueError("--sweep has no effect: no student of these rows is without a rate")
+    if "train.learning_rate" in changes:
+        raise ValueError("--set train.learning_rate has no effect beside --sweep")

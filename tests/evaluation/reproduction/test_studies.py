@@ -112,6 +112,25 @@ def test_what_cannot_be_meant_is_one_line():
         contender_recipe(Contender("x", "dancelcm", {"method.lambda": "1"}), Terms(), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("study", "name", "message"),
+    [
+        ("dancelcm-table5", "method.num_segments", "one-segment is the student with method.num_s"),
+        ("dancelcm-table3", "face.size", "no-face is the student with face=none; leave its rows"),
+        ("dancelcm-table2", "data.preset", "data.preset has no effect on a study of 'catwalk'"),
+        ("dancelcm-fig1", "train.num_steps", "has no effect on a study: the budget sets it"),
+        ("dancelcm-fig1", "train.seed", "has no effect on a study: .*: --seeds"),
+        ("dancelcm-fig1", "teacher", "has no effect on a study: it is one for all: --teacher"),
+    ],
+)
+def test_a_change_for_all_that_makes_rows_alike_or_does_nothing_is_refused(study, name, message):
+    wanted = find_study(study)
+    with pytest.raises(ValueError, match=message):
+        terms = Terms(preset=wanted.preset, changes={name: "2"})
+        for contender in wanted.contenders:
+            contender_recipe(contender, terms, seed=0)
+
+
 def test_terms_are_added_one_by_one():
     """Table 4: each row is the one before and one thing more, on the same batches but the first."""
     rows = {row.label: row.contender for row in find_study("cosec-table4").rows}

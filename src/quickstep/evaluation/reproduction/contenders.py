@@ -1,6 +1,6 @@
 """Trains what a study compares: the same teacher, data and compute for every contender and seed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,14 @@ TEACHERS = {
     ("dancer", "champ"): "dancer-champ-teacher",
 }
 """The shipped teachers by size and family; another's is its run."""
+
+OWN_FIELDS = {
+    "train.num_steps": "the budget sets it: --budget or --evaluations",
+    "train.seed": "every student is trained with several: --seeds",
+    "teacher": "it is one for all: --teacher",
+    "start": "a student begins as its teacher, or as its own first phase",
+}
+"""Fields of recipes that a study sets itself, and what to say instead."""
 
 Say = Callable[[str], None]
 """Takes lines about what is going on."""
@@ -66,7 +74,7 @@ class Terms:
     home: Path = Path("runs")
 
     def __post_init__(self) -> None:
-        """Refuses a split or a number that cannot be meant."""
+        """Refuses a split, a number or a change that cannot be meant."""
         if self.split not in FIRST_SEEDS:
             raise ValueError(f"split must be one of {', '.join(FIRST_SEEDS)}: got {self.split!r}")
         # Two clips: a Frechet distance needs a spread.
@@ -79,6 +87,8 @@ class Terms:
                 f"frames must be at least {window}, a window of the protocol {PROTOCOL!r}: "
                 f"got {self.frames}"
             )
+        for name in self.changes.keys() & OWN_FIELDS.keys():
+            raise ValueError(f"--set {name} has no effect on a study: {OWN_FIELDS[name]}")
 
     @property
     def teacher_model(self) -> str:
@@ -93,19 +103,6 @@ class Terms:
         return recipe_name(contender.recipe, self.size, family=self.family)
 
 
-def expect_family(terms: Terms) -> None:
-    """Refuses a teacher of the other family, whose recipes have other noise and other parts.
-
-    Raises:
-        ValueError: there is no such teacher, or it is of the other family.
-    """
-    found = read_settings(find_model(terms.teacher_model)).family
-    if found != terms.family:
-        raise ValueError(
-            f"teacher {terms.teacher_model} is of the family {found}: set --family {found}"
-        )
-
-
 def contender_recipe(
     contender: Contender, terms: Terms, *, seed: int, rate: float | None = None
 ) -> DistillationRecipe:
@@ -118,8 +115,10 @@ def contender_recipe(
         rate: learning rate; None for the recipe's.
 
     Raises:
-        ValueError: no such recipe or field, no distillation, or one of real clips.
+        ValueError: no such recipe or field, no distillation, one of real clips, or a change that
+            this student cannot have.
     """
+    _expect_effect(contender, terms)
     recipe = find_recipe(terms.recipe_name(contender))
     if not isinstance(recipe, StudentRecipe | PeRFlowRecipe):
         raise ValueError(f"{terms.recipe_name(contender)} distils nothing")
@@ -142,6 +141,51 @@ def contender_recipe(
     before = contender_recipe(contender.start, terms, seed=seed, rate=rate)
     # By name, so that what names this run does not depend on where runs are.
     return replace(recipe, start=run_folder(contender.start, before, terms).name)
+
+
+def expect_recipes(
+    contenders: Iterable[Contender], terms: Terms, *, rates: Mapping[str, Sequence[float]]
+) -> None:
+    """Refuses a teacher or what the recipe of any student would, before the first is trained.
+
+    Args:
+        contenders: who shall be trained.
+        terms: what is the same for all.
+        rates: learning rates of contenders by name; the recipe's where there are none.
+
+    Raises:
+        ValueError: as `contender_recipe`; or there is no such teacher of this family.
+    """
+    _expect_family(terms)
+    for contender in contenders:
+        for rate in rates.get(contender.name) or (None,):
+            contender_recipe(contender, terms, seed=0, rate=rate)
+
+
+def _expect_family(terms: Terms) -> None:
+    """Refuses a teacher of the other family, whose recipes have other noise and other parts.
+
+    Raises:
+        ValueError: there is no such teacher, or it is of the other family.
+    """
+    found = read_settings(find_model(terms.teacher_model)).family
+    if found != terms.family:
+        raise ValueError(
+            f"teacher {terms.teacher_model} is of the family {found}: set --family {found}"
+        )
+
+
+def _expect_effect(contender: Contender, terms: Terms) -> None:
+    """Refuses a change for all that would undo what a contender is, or that the study undoes."""
+    for name in terms.changes:
+        for own, value in contender.changes.items():
+            if f"{name}.".startswith(f"{own}.") or f"{own}.".startswith(f"{name}."):
+                raise ValueError(
+                    f"--set {name} cannot be for all: {contender.name} is the student with "
+                    f"{own}={value}; leave its rows out with --rows"
+                )
+    if terms.preset is not None and "data.preset" in terms.changes:
+        raise ValueError(f"--set data.preset has no effect on a study of {terms.preset!r}")
 
 
 def _dancers_of(recipe: DistillationRecipe) -> DancerData:

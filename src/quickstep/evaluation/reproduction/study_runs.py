@@ -21,7 +21,7 @@ from quickstep.evaluation.reproduction.contenders import (
     PROTOCOL,
     Say,
     Terms,
-    expect_family,
+    expect_recipes,
     trained,
     unseen_clips,
 )
@@ -98,8 +98,9 @@ def run_study(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be given, and differ: got {list(seeds)}")
     terms = replace(terms, preset=study.preset or terms.preset, judged=study.judged or terms.judged)
-    expect_family(terms)
     rates = rates or {}
+    given = {name: (rate,) for name, rate in rates.items()}
+    expect_recipes(study.contenders, terms, rates=given)
     options = {"report": prepare_report, "say": say, "device": device}
     students = {
         each.name: [
