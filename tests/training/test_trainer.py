@@ -222,6 +222,8 @@ def test_what_a_preview_finds_is_logged_and_its_warnings_are_said(tmp_path):
         {"step": 8, "motion_4": 0.1},
     ]
     assert "step 4: warning: samples of 4 steps are static" in said
+    (board,) = (tmp_path / "a" / "tensorboard").iterdir()
+    assert b"preview" in board.read_bytes() and b"motion_4" in board.read_bytes()
 
 
 class LookFirst(PlainMethod):
