@@ -7,7 +7,7 @@ What a paper leaves open is the same for all, so that methods differ in nothing 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from quickstep.diffusion.sampling import Sampler
 from quickstep.methods.consistency_config import ConsistencyConfig
@@ -137,15 +137,20 @@ def perflow(*, guidance: float) -> Preset:
     return Preset(config, "perflow", (4, 8))
 
 
-def for_short_training(preset: P) -> P:
+def for_short_training(preset: P, *, pair: Literal["anneal", "uniform"]) -> P:
     """DanceLCM, or what is built on it, for some hundred steps: no paper's settings.
 
     The paper has two segments, an EMA target and, as read here, pairs one grid step apart, which
     carry the edge's answer up a segment only in part in so short a training (frame distance 89
     where these reach 43: `docs/results/small-budget.md`).
+
+    Args:
+        preset: the paper's.
+        pair: ``anneal`` ends in narrow pairs, whose targets are mostly the student's own, and goes
+            on to change; ``uniform``, the paper's text, stays with the teacher.
     """
     assert isinstance(preset.config, ConsistencyConfig)
-    short = replace(preset.config, num_segments=4, pair="anneal", target="student")
+    short = replace(preset.config, num_segments=4, pair=pair, target="student")
     return replace(preset, config=short)
 
 

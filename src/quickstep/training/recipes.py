@@ -119,6 +119,11 @@ _LAB = _Sizes(
 _SHARED: dict[str, Any] = {"precision": "auto", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
+_SHORT_PAIRS: dict[Family, Literal["anneal", "uniform"]] = {
+    "unianimate": "anneal",
+    "champ": "uniform",
+}
+"""Of DanceLCM and what is built on it: docs/results/small-budget.md."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
 _SWEPT_RATE = 5e-5
@@ -238,7 +243,7 @@ def _student(method: str, name: str, sizes: _Sizes, *, family: Family) -> Distil
     """
     preset = PRESETS[method](guidance=_GUIDANCE)
     if method == "dancelcm":
-        preset = for_short_training(preset)
+        preset = for_short_training(preset, pair=_SHORT_PAIRS[family])
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
     return _distillation(
@@ -255,7 +260,8 @@ def _phased(name: str, sizes: _Sizes, *, family: Family) -> dict[str, Distillati
     for method, phases_of in PHASED.items():
         phases, more = phases_of(guidance=_GUIDANCE), {}
         if method == "quickstep-best":
-            phases = Phases(*(for_short_training(phase) for phase in phases))
+            pair = _SHORT_PAIRS[family]
+            phases = Phases(*(for_short_training(phase, pair=pair) for phase in phases))
             more = {"face": sizes.face, "rate": _SWEPT_RATE}
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
