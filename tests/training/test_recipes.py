@@ -217,6 +217,15 @@ def test_the_small_dancelcm_departs_from_the_paper_in_three_settings(size):
     assert (ours.num_segments, ours.pair, ours.target) == (4, "anneal", "student")
 
 
+@pytest.mark.parametrize("data", ["dancer", "lab", "tiktok", "ubc"])
+def test_an_accelerator_is_trained_at_the_rate_of_its_kind(data):
+    """docs/methods.md: 1e-4, more than the whole network's; nothing else of the loop differs."""
+    names = ("dancelcm-adapter", "dancelcm")
+    small, whole = (find_recipe(f"{name}_{data}").train for name in names)
+    assert small.learning_rate == 1e-4 > whole.learning_rate
+    assert replace(small, learning_rate=whole.learning_rate, sharding=whole.sharding) == whole
+
+
 def test_an_exported_student_has_no_auxiliary_head(runs):
     trained = latest(runs / "dancelcm_lab").weights
     exported = load_model(runs / "dancelcm_lab").network.state_dict()

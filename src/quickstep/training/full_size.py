@@ -29,6 +29,10 @@ CHAMP = "runs/champ/model"
 """Where the recipes look for Champ's weights, unless told otherwise."""
 
 
+ADAPTER_RATE = 1e-4
+"""Of low-rank weights, LCM-LoRA's; a whole network is trained at less."""
+
+
 def _dancelcm(folder: str) -> StudentRecipe:
     preset = dancelcm(guidance=2.5)
     assert isinstance(preset.config, ConsistencyConfig)
@@ -66,7 +70,7 @@ def _adapter(folder: str) -> StudentRecipe:
         form="adapter",
         teacher_dtype="bfloat16",
         method=replace(full.method, skip_target=True),
-        train=replace(full.train, learning_rate=1e-4, sharding="none"),
+        train=replace(full.train, learning_rate=ADAPTER_RATE, sharding="none"),
     )
 
 

@@ -19,7 +19,7 @@ from quickstep.methods.presets import PRESETS, Preset, for_short_training
 from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.champ import ChampShape
 from quickstep.training.config import TrainConfig
-from quickstep.training.full_size import FULL_SIZE
+from quickstep.training.full_size import ADAPTER_RATE, FULL_SIZE
 from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
     ChampRecipe,
@@ -326,12 +326,13 @@ def _variants(name: str, sizes: _Sizes, *, family: Family) -> dict[str, Distilla
 def _adapter(name: str, sizes: _Sizes, family: Family) -> StudentRecipe:
     """DanceLCM as an accelerator: the same method, the same steps, low-rank weights.
 
-    Rank 64 is the literature's for networks five times as wide (LCM-LoRA, Luo et al. 2023).
+    The rate is LCM-LoRA's (Luo et al. 2023); its rank of 64 is for networks five times as wide.
     """
     full = _student("dancelcm", name, sizes, family=family)
     assert isinstance(full, StudentRecipe)
     adapter = AdapterConfig(rank=16, alpha=16.0)
-    return replace(full, form="adapter", adapter=adapter)
+    train = replace(full.train, learning_rate=ADAPTER_RATE)
+    return replace(full, form="adapter", adapter=adapter, train=train)
 
 
 def _told(name: str, sizes: _Sizes, family: Family) -> StudentRecipe:
