@@ -13,6 +13,7 @@ from quickstep.apps.cli import main
 from quickstep.config import with_changes
 from quickstep.data.dancer_folders import write_dancer_clips
 from quickstep.data.folder_sets import FolderData
+from quickstep.methods.presets import PRESETS
 from quickstep.networks.adapters import Adapted
 from quickstep.networks.champ import ChampConditions, ChampNetwork, ChampShape, DenoisingUNet
 from quickstep.networks.faces import FaceInput
@@ -21,8 +22,8 @@ from quickstep.networks.folder import ModelError, load_model, save_model
 from quickstep.teachers.generation import draw_latents
 from quickstep.teachers.protocol import Denoiser
 from quickstep.training.checkpoint import latest_checkpoint, read_checkpoint
-from quickstep.training.recipe_kinds import ChampRecipe, ClipMix
-from quickstep.training.recipes import find_recipe
+from quickstep.training.recipe_kinds import ChampRecipe, ClipMix, PeRFlowRecipe, StudentRecipe
+from quickstep.training.recipes import RECIPES, find_recipe
 from quickstep.training.runs import recipe_of_run, run_recipe
 from quickstep.training.student_runs import student_method, student_network, student_settings
 
@@ -95,6 +96,22 @@ def test_a_step_runs_the_reference_network_once(runs, method):
     frozen = [*teacher.network.parameters()]
     assert all(weight.grad is None for weight in frozen)
     assert any(weight.grad is not None for weight in student.parameters())
+
+
+@pytest.mark.parametrize("method", sorted(set(PRESETS) - {"dancelcm"}))
+def test_every_baseline_has_a_recipe_that_learns_from_a_champ(runs, method):
+    """But for the teacher it is the recipe for UniAnimate's."""
+    for size in ("dancer", "lab"):
+        recipe = RECIPES[f"{method}-champ_{size}"]
+        assert isinstance(recipe, StudentRecipe | PeRFlowRecipe)
+        assert recipe.teacher == f"champ_{size}"
+        assert replace(recipe, teacher=f"unianimate_{size}") == RECIPES[f"{method}_{size}"]
+    name = f"{method}-champ_lab"
+    overrides = changes(method) | {"train.num_steps": "1", "train.preview_every": "0"}
+    run_recipe(name, overrides=overrides, run_folder=runs / name)
+    settings = load_model(runs / name).settings
+    assert (settings.method, settings.family, settings.role) == (method, "champ", "student")
+    assert settings.noise_offset == load_model(runs / "champ_lab").settings.noise_offset == 0.05
 
 
 def test_the_full_size_stages_train_on_real_clips(runs, tmp_path):

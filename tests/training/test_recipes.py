@@ -84,6 +84,23 @@ def test_every_baseline_ends_in_a_student_that_runs(runs, method):
     assert (runs / name / "previews" / "000002.png").is_file()
 
 
+def test_the_log_says_what_a_falling_loss_does_not(runs):
+    """Loss terms, the error of each piece of time, the seams, the teacher's step, the samples."""
+    folder = runs / "dancelcm_lab"
+    numbers = {name: value for line in read_log(folder) for name, value in line.items()}
+    assert {"loss", "distance", "auxiliary", "motion", "evaluations"} <= numbers.keys()
+    assert any(name.startswith("distance_from_") for name in numbers)
+    assert {name for name in numbers if name.startswith("seam_")} == {
+        *("seam_239", "seam_499", "seam_739"),
+    }
+    assert {name for name in numbers if name.startswith("solver_error_")} == {
+        *("solver_error_259", "solver_error_619", "solver_error_999"),
+    }
+    told = {f"{name}_{steps}" for name in ("motion", "contrast", "psnr") for steps in (1, 2, 4, 8)}
+    assert told <= numbers.keys()
+    assert all(isinstance(value, int | float) for value in numbers.values())  # null is not finite
+
+
 def test_the_full_size_recipe_distils_real_clips(runs, tmp_path):
     write_dancer_clips(tmp_path / "clips", num_clips=2, num_frames=5, size=32, seed=9)
     changes = {
