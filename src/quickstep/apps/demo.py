@@ -21,7 +21,7 @@ def demo(
     output: Annotated[Positional[Path], arg(metavar="OUT_DIR")] = Path("outputs"),
     /,
     *,
-    model: str = "dancer",
+    model: str = "dancer-champ",
     steps: int | None = None,
     frames: int = 28,
     seed: int = DEMO_SEED,
