@@ -166,6 +166,8 @@ def test_a_champ_in_half_precision_runs(champ, clip):
 def test_every_map_and_the_picture_are_heard(champ, clip):
     animator = Animator.from_pretrained(champ)
     dance = read_map_driving(clip, names=POSE_MAPS)
+    held = dance.maps
+    assert isinstance(held, HeldMaps), "a clip folder's"
     reference = np.zeros((64, 64, 3), np.uint8)
     reference[20:] = 60
 
@@ -174,7 +176,7 @@ def test_every_map_and_the_picture_are_heard(champ, clip):
 
     plain = shown(reference, dance)
     for name in POSE_MAPS:
-        pictures = {**dance.maps.pictures, name: 255 - dance.maps.pictures[name]}
+        pictures = {**held.pictures, name: 255 - held.pictures[name]}
         other = dataclasses.replace(dance, maps=HeldMaps(pictures))
         assert not np.array_equal(shown(reference, other), plain), name
     assert not np.array_equal(shown(255 - reference, dance), plain)
