@@ -222,8 +222,9 @@ def test_the_full_size_recipes_are_the_papers():
 
 
 @pytest.mark.parametrize("size", ["dancer", "lab"])
-def test_the_small_dancelcm_departs_from_the_paper_in_three_settings(size):
-    recipe = find_recipe(f"dancelcm_{size}")
+@pytest.mark.parametrize(("name", "pair"), [("dancelcm", "anneal"), ("dancelcm-champ", "uniform")])
+def test_the_small_dancelcm_departs_from_the_paper_in_three_settings(name, pair, size):
+    recipe = find_recipe(f"{name}_{size}")
     assert isinstance(recipe, StudentRecipe)
     paper = PRESETS["dancelcm"](guidance=1.5).config
     ours = recipe.method
@@ -231,7 +232,7 @@ def test_the_small_dancelcm_departs_from_the_paper_in_three_settings(size):
         each.name for each in fields(paper) if getattr(ours, each.name) != getattr(paper, each.name)
     }
     assert changed - {"person_weight"} == {"num_segments", "pair", "target"}
-    assert (ours.num_segments, ours.pair, ours.target) == (4, "anneal", "student")
+    assert (ours.num_segments, ours.pair, ours.target) == (4, pair, "student")
 
 
 @pytest.mark.parametrize("data", ["dancer", "lab", "tiktok", "ubc"])
