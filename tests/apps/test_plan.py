@@ -110,7 +110,7 @@ def test_a_distillation_is_planned(model_folders, capsys):
     assert told["evaluations"] == 2 * 2 * 6
     assert told["flops"]["student"] == 3 * told["flops"]["target"]
     assert any("gradient_checkpointing" in name for name in told["choices"])
-    words += ["--set", "teacher_dtype=bfloat16"]
+    words += ["--set", "teacher_dtype=bfloat16", "--set", "train.precision=bf16"]
     half = plan(capsys, "distill", "dancelcm_lab", "--no-probe", *words)["memory"]
     assert 2 * half["teacher"] == memory["teacher"]
     assert half["student"] == memory["student"]

@@ -34,15 +34,19 @@ def test_some_rows_of_a_table_are_made_and_the_page_tells_the_others(reproduce, 
     code, trained = reproduce("cosec-table1", "--rows", "copy", "CoSeC-LCD", "Teacher, 2")
     assert (code, trained) == (0, ["cosec"])
     numbers, page, picture = capsys.readouterr().out.split()
-    made = json.loads((tmp_path / "pages" / "cosec-table1.json").read_text())
+    made = json.loads((tmp_path / "pages" / "cosec-table1-unianimate.json").read_text())
     assert [row["row"] for row in made["rows"]] == ["copy", "Teacher, 2", "CoSeC-LCD, 2"]
     left_out = ["round trip", "Teacher, 20", "ReferenceLCM, 2"]
     assert made["left_out"] == left_out
-    text = (tmp_path / "pages" / "cosec-table1.md").read_text()
+    text = (tmp_path / "pages" / "cosec-table1-unianimate.md").read_text()
     assert f"Rows that were left out: {'; '.join(left_out)}." in text
     assert "CoSeC-LCD, 2 over Teacher, 2" in text and "over ReferenceLCM" not in text
     assert [path.rpartition("/")[2] for path in (numbers, page, picture)] == [
-        *("cosec-table1.json", "cosec-table1.md", "cosec-table1.jpg"),
+        *(
+            "cosec-table1-unianimate.json",
+            "cosec-table1-unianimate.md",
+            "cosec-table1-unianimate.jpg",
+        ),
     ]
 
 

@@ -119,10 +119,7 @@ _LAB = _Sizes(
 _SHARED: dict[str, Any] = {"precision": "auto", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
-_SHORT_PAIRS: dict[Family, Literal["anneal", "uniform"]] = {
-    "unianimate": "anneal",
-    "champ": "uniform",
-}
+_PAIRS: dict[Family, Literal["anneal", "uniform"]] = {"unianimate": "anneal", "champ": "uniform"}
 """Of DanceLCM and what is built on it: docs/results/small-budget.md."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
@@ -243,7 +240,7 @@ def _student(method: str, name: str, sizes: _Sizes, *, family: Family) -> Distil
     """
     preset = PRESETS[method](guidance=_GUIDANCE)
     if method == "dancelcm":
-        preset = for_short_training(preset, pair=_SHORT_PAIRS[family])
+        preset = for_short_training(preset, pair=_PAIRS[family])
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
     return _distillation(
@@ -260,8 +257,7 @@ def _phased(name: str, sizes: _Sizes, *, family: Family) -> dict[str, Distillati
     for method, phases_of in PHASED.items():
         phases, more = phases_of(guidance=_GUIDANCE), {}
         if method == "quickstep-best":
-            pair = _SHORT_PAIRS[family]
-            phases = Phases(*(for_short_training(phase, pair=pair) for phase in phases))
+            phases = Phases(*(for_short_training(each, pair=_PAIRS[family]) for each in phases))
             more = {"face": sizes.face, "rate": _SWEPT_RATE}
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
