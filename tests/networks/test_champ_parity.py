@@ -22,7 +22,8 @@ from quickstep.networks.champ.checkpoint import (
 from quickstep.networks.champ.walk import attend, time_embedding, walk
 from recorded import CHAMP_SHAPE, champ_answer, champ_maps, champ_states, recorded_champ
 
-CLOSE = 5e-6
+CLOSE = 5e-5
+"""The recordings are of another processor, whose sums round otherwise: 1.5e-5 was seen."""
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def champ(shared) -> Checked:
     return Checked(
         recorded.network,
         lambda: largest(champ_answer(recorded.network, recorded.inputs), wanted),
-        5e-6,
+        5e-5,
         WITHOUT_EFFECT["champ"],
     )
 
