@@ -16,17 +16,13 @@ from quickstep.data.body_maps import body_pose_maps, write_body_maps
 from quickstep.data.image import numbered_pictures, read_image
 from quickstep.data.video import read_video, write_video
 from quickstep.networks.champ import POSE_MAPS
-from quickstep.networks.folder import Settings
+from quickstep.networks.folder import read_settings
 
-SETTINGS = Settings(
-    role="teacher",
-    method="denoising",
-    family="champ",
-    steps_best=3,
-    guidance=2.0,
-    frames=4,
-    size=(64, 64),
-)
+
+@pytest.fixture(scope="module")
+def settings(champ):
+    """Those of the tiny Champ."""
+    return read_settings(champ)
 
 
 def pictures_of(path: Path) -> np.ndarray:
@@ -50,10 +46,10 @@ def dance(request, clip, tmp_path_factory):
 
 
 @pytest.mark.parametrize("blend", ["smooth", "loop"])
-def test_every_window_shows_what_the_whole_dance_shows(dance, picture, blend):
+def test_every_window_shows_what_the_whole_dance_shows(dance, picture, settings, blend):
     source, maps = dance
     scene = set_map_scene(
-        picture, read_map_driving(source, names=POSE_MAPS), names=POSE_MAPS, settings=SETTINGS
+        picture, read_map_driving(source, names=POSE_MAPS), names=POSE_MAPS, settings=settings
     )
     held = MapDriving(HeldMaps({name: maps[name] for name in POSE_MAPS}), fps=scene.fps)
     whole = held.placed(POSE_MAPS, scene.place)
@@ -66,7 +62,7 @@ def test_every_window_shows_what_the_whole_dance_shows(dance, picture, blend):
     np.testing.assert_array_equal(scene.pose_maps(), whole)
 
 
-def test_a_long_dance_is_never_in_memory(tmp_path, picture):
+def test_a_long_dance_is_never_in_memory(tmp_path, picture, settings):
     """Read, set and told window by window in every step, as an animation does it."""
     count, side = 200, 32
     frames = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
@@ -74,7 +70,7 @@ def test_a_long_dance_is_never_in_memory(tmp_path, picture):
         write_video(tmp_path / f"{name}.mp4", frames, fps=12, lossless=True)
     tracemalloc.start()
     dance = read_map_driving(tmp_path, names=POSE_MAPS)
-    scene = set_map_scene(picture, dance, names=POSE_MAPS, settings=SETTINGS)
+    scene = set_map_scene(picture, dance, names=POSE_MAPS, settings=settings)
     for window in windows_of(scene.num_frames, length=4):
         assert scene.pose_maps(window.frames).shape == (4, 4, 64, 64, 3)
     peak = tracemalloc.get_traced_memory()[1]

@@ -42,11 +42,7 @@ def test_some_rows_of_a_table_are_made_and_the_page_tells_the_others(reproduce, 
     assert f"Rows that were left out: {'; '.join(left_out)}." in text
     assert "CoSeC-LCD, 2 over Teacher, 2" in text and "over ReferenceLCM" not in text
     assert [path.rpartition("/")[2] for path in (numbers, page, picture)] == [
-        *(
-            "cosec-table1-unianimate.json",
-            "cosec-table1-unianimate.md",
-            "cosec-table1-unianimate.jpg",
-        ),
+        f"cosec-table1-unianimate.{suffix}" for suffix in ("json", "md", "jpg")
     ]
 
 

@@ -7,9 +7,10 @@ What a paper leaves open is the same for all, so that methods differ in nothing 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from quickstep.diffusion.sampling import Sampler
+from quickstep.diffusion.segments import PairPolicy
 from quickstep.methods.consistency_config import ConsistencyConfig
 from quickstep.methods.perflow import PeRFlowConfig
 
@@ -137,7 +138,7 @@ def perflow(*, guidance: float) -> Preset:
     return Preset(config, "perflow", (4, 8))
 
 
-def for_short_training(preset: P, *, pair: Literal["anneal", "uniform"]) -> P:
+def for_short_training(preset: P, *, pair: PairPolicy) -> P:
     """DanceLCM, or what is built on it, for some hundred steps: no paper's settings.
 
     The paper has two segments, an EMA target and, as read here, pairs one grid step apart, which

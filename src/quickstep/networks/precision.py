@@ -38,13 +38,13 @@ def is_bf16(precision: Precision, device: torch.device) -> bool:
 
 @cache
 def _multiplies_bfloat16(device: str) -> bool:
-    # Emulated products give the same numbers, some eight times slower than float32's.
+    # Where products are emulated, they are slower than float32's: eight times on an AMD of 2021.
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu":
         return False
     capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is None:  # torch before 2.11
+    if capabilities is None:  # an older torch
         return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
     known = capabilities()
     return any(known.get(name, False) for name in _PRODUCTS)

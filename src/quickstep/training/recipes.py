@@ -11,6 +11,7 @@ from typing import Any, Literal
 from quickstep.data.people import PeopleData
 from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
+from quickstep.diffusion.segments import PairPolicy
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.perflow import PeRFlowConfig
@@ -119,7 +120,7 @@ _LAB = _Sizes(
 _SHARED: dict[str, Any] = {"precision": "auto", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
-_PAIRS: dict[Family, Literal["anneal", "uniform"]] = {"unianimate": "anneal", "champ": "uniform"}
+_PAIRING: dict[Family, PairPolicy] = {"unianimate": "anneal", "champ": "uniform"}
 """Of DanceLCM and what is built on it: docs/results/small-budget.md."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
@@ -240,7 +241,7 @@ def _student(method: str, name: str, sizes: _Sizes, *, family: Family) -> Distil
     """
     preset = PRESETS[method](guidance=_GUIDANCE)
     if method == "dancelcm":
-        preset = for_short_training(preset, pair=_PAIRS[family])
+        preset = for_short_training(preset, pair=_PAIRING[family])
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
     return _distillation(
@@ -257,7 +258,7 @@ def _phased(name: str, sizes: _Sizes, *, family: Family) -> dict[str, Distillati
     for method, phases_of in PHASED.items():
         phases, more = phases_of(guidance=_GUIDANCE), {}
         if method == "quickstep-best":
-            phases = Phases(*(for_short_training(each, pair=_PAIRS[family]) for each in phases))
+            phases = Phases(*(for_short_training(each, pair=_PAIRING[family]) for each in phases))
             more = {"face": sizes.face, "rate": _SWEPT_RATE}
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)
