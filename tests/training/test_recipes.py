@@ -476,6 +476,18 @@ def test_a_finished_run_resumes_to_nothing_new(runs):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.parametrize(
+    ("resume", "refused"),
+    [(True, "data.num_clips cannot change on resume"), (False, "already holds a run")],
+)
+def test_another_run_in_the_folder_is_refused_before_its_data_is_prepared(runs, resume, refused):
+    prepared = sorted((runs / "data").iterdir())
+    other = {**changes("dancelcm"), "data.num_clips": "7"}
+    with pytest.raises(ValueError, match=refused):
+        run_recipe("dancelcm_lab", resume=resume, overrides=other, run_folder=runs / "dancelcm_lab")
+    assert sorted((runs / "data").iterdir()) == prepared
+
+
 def test_a_missing_run_is_named(tmp_path):
     with pytest.raises(ValueError, match="quickstep train vae_lab"):
         run_recipe(

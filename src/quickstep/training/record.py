@@ -50,12 +50,11 @@ def describe_run(
     return json.loads(json.dumps(description))
 
 
-def open_run(folder: Path, description: Mapping[str, Any], *, resume: bool) -> None:
-    """Claims `folder` for a run, and leaves its `config.json` there.
+def expect_run(folder: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuses a run that `open_run` would, and writes nothing.
 
     Raises:
         ValueError: a fresh start over an earlier run, or a resume with other settings that matter.
-        OSError: `folder` cannot be written.
     """
     path = folder / CONFIG
     if path.is_file():
@@ -65,8 +64,18 @@ def open_run(folder: Path, description: Mapping[str, Any], *, resume: bool) -> N
         _check_same(before, now, folder=folder)
     elif latest_checkpoint(folder) is not None:
         raise ValueError(f"{folder} holds checkpoints but no {CONFIG}: choose another folder")
+
+
+def open_run(folder: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+    """Claims `folder` for a run, and leaves its `config.json` there.
+
+    Raises:
+        ValueError: as `expect_run`.
+        OSError: `folder` cannot be written.
+    """
+    expect_run(folder, description, resume=resume)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(description, indent=2) + "\n")
+    write_text(folder / CONFIG, json.dumps(description, indent=2) + "\n")
 
 
 def _what_matters(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,6 @@ from quickstep.training.recipe_kinds import (
     AutoencoderRecipe,
     ChampRecipe,
     DistillationRecipe,
-    FaceSettings,
     FeatureRecipe,
     ImageEncoderRecipe,
     PeRFlowRecipe,
@@ -57,9 +56,10 @@ from quickstep.training.recipe_kinds import (
     TeacherRecipe,
 )
 from quickstep.training.recipes import find_recipe
+from quickstep.training.record import describe_run, expect_run
 from quickstep.training.run_data import UNSEEN, RunData, unseen_data
 from quickstep.training.starting import started_network
-from quickstep.training.student_faces import face_input
+from quickstep.training.student_faces import face_input, face_of
 from quickstep.training.student_previews import StudentPreview
 from quickstep.training.student_runs import (
     load_teacher,
@@ -99,12 +99,19 @@ def run_recipe(
         device: where networks run.
 
     Raises:
-        ValueError: no such recipe or field, settings that do not fit, or a run it builds on is
-            missing.
+        ValueError: no such recipe or field, settings that do not fit, a run it builds on is
+            missing, or the folder holds another run: before any data is prepared.
     """
     recipe = with_changes(recipe or find_recipe(name), dict(overrides or {}))
     folder = Path(run_folder) if run_folder else Path("runs") / name
+    settings = {key: value for key, value in to_dict(recipe).items() if key != "train"}
     run = _Run(name=name, recipe=recipe, folder=folder, init=init, device=device, report=report)
+    micro_batches = recipe.train.accumulation * run.ranks.count
+    description = describe_run(
+        recipe.train, recipe=name, settings=settings, micro_batches=micro_batches
+    )
+    # Now, and not after what may be an hour of preparing data.
+    run.ranks.on_first(lambda: expect_run(folder, description, resume=resume))
     method, batches, preview = run.build()
     result = train(
         method,
@@ -114,7 +121,7 @@ def run_recipe(
         resume=resume,
         preview=preview,
         recipe=name,
-        settings={key: value for key, value in to_dict(recipe).items() if key != "train"},
+        settings=settings,
     )
     if recipe.train.sharding != "none":
         # This run's networks are in pieces; fresh ones take the whole weights.
@@ -344,7 +351,7 @@ class _Run:
     def _clips(
         self, recipe: TeacherRecipe | ChampRecipe | DistillationRecipe
     ) -> ClipBatches | ShardBatches:
-        clips, face = self._told(recipe, recipe.data), _face_of(recipe)
+        clips, face = self._told(recipe, recipe.data), face_of(recipe)
         options: dict[str, Any] = {
             **to_dict(recipe.clips),
             "seed": recipe.train.seed,
@@ -363,7 +370,7 @@ class _Run:
         assert self.settings is not None
         return self.data.clips(
             data,
-            face=face_input(_face_of(recipe)),
+            face=face_input(face_of(recipe)),
             with_maps=self.settings.family == "champ",
             **self.parts,
         )
@@ -389,8 +396,3 @@ class _Run:
         """The network with the weights of ``init``, else of ``start``, when there is one."""
         init, digest = self.init or start, self.settings.teacher_digest if self.settings else ""
         return network if not init else started_network(network, part=part, init=init, of=digest)
-
-
-def _face_of(recipe: TeacherRecipe | ChampRecipe | DistillationRecipe) -> FaceSettings | None:
-    """How the recipe's network is told faces; teachers are not."""
-    return None if isinstance(recipe, TeacherRecipe | ChampRecipe) else recipe.face

@@ -4,7 +4,17 @@ from typing import Any
 
 from quickstep.networks.faces import FaceInput
 from quickstep.networks.folder import Model
-from quickstep.training.recipe_kinds import FaceSettings
+from quickstep.training.recipe_kinds import (
+    ChampRecipe,
+    DistillationRecipe,
+    FaceSettings,
+    TeacherRecipe,
+)
+
+
+def face_of(recipe: TeacherRecipe | ChampRecipe | DistillationRecipe) -> FaceSettings | None:
+    """How the recipe's network is told faces; teachers are not."""
+    return None if isinstance(recipe, TeacherRecipe | ChampRecipe) else recipe.face
 
 
 def face_input(face: FaceSettings | None) -> FaceInput | None:
