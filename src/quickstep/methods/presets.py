@@ -7,10 +7,9 @@ What a paper leaves open is the same for all, so that methods differ in nothing 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from quickstep.diffusion.sampling import Sampler
-from quickstep.diffusion.segments import PairPolicy
 from quickstep.methods.consistency_config import ConsistencyConfig
 from quickstep.methods.perflow import PeRFlowConfig
 
@@ -138,21 +137,28 @@ def perflow(*, guidance: float) -> Preset:
     return Preset(config, "perflow", (4, 8))
 
 
-def for_short_training(preset: P, *, pair: PairPolicy) -> P:
+def for_short_training(preset: P) -> P:
     """DanceLCM, or what is built on it, for some hundred steps: no paper's settings.
 
     The paper has two segments, an EMA target and, as read here, pairs one grid step apart, which
     carry the edge's answer up a segment only in part in so short a training (frame distance 89
-    where these reach 43: `docs/results/small-budget.md`).
-
-    Args:
-        preset: the paper's.
-        pair: ``anneal`` ends in narrow pairs, whose targets are mostly the student's own, and goes
-            on to change; ``uniform``, the paper's text, stays with the teacher.
+    where these reach 43: `docs/results/small-budget.md`). Narrow pairs whose target is the student
+    itself go on to change, so that these are for no longer training.
     """
+    return _changed(preset, num_segments=4, pair="anneal", target="student")
+
+
+def with_wide_pairs(preset: P) -> P:
+    """The paper's text by the letter, where a pair may be anything from a grid step to a segment.
+
+    It shrinks the data (`dancelcm`), and keeps a short training with its teacher.
+    """
+    return _changed(preset, pair="uniform")
+
+
+def _changed(preset: P, **fields: Any) -> P:
     assert isinstance(preset.config, ConsistencyConfig)
-    short = replace(preset.config, num_segments=4, pair=pair, target="student")
-    return replace(preset, config=short)
+    return replace(preset, config=replace(preset.config, **fields))
 
 
 PRESETS: dict[str, Callable[..., Preset]] = {

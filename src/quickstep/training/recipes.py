@@ -11,12 +11,11 @@ from typing import Any, Literal
 from quickstep.data.people import PeopleData
 from quickstep.data.pose_sets import PoseData
 from quickstep.data.prepared import DancerData
-from quickstep.diffusion.segments import PairPolicy
 from quickstep.methods.consistency import ConsistencyConfig
 from quickstep.methods.denoising import DenoisingConfig
 from quickstep.methods.perflow import PeRFlowConfig
 from quickstep.methods.phases import PHASED, Phases
-from quickstep.methods.presets import PRESETS, Preset, for_short_training
+from quickstep.methods.presets import PRESETS, Preset, for_short_training, with_wide_pairs
 from quickstep.networks.adapters import AdapterConfig
 from quickstep.networks.champ import ChampShape
 from quickstep.training.config import TrainConfig
@@ -120,8 +119,8 @@ _LAB = _Sizes(
 _SHARED: dict[str, Any] = {"precision": "auto", "channels_last": True, "prefetch": 2}
 _GUIDANCE = 1.5
 """Chosen on validation clips: the built-in teacher's best."""
-_PAIRING: dict[Family, PairPolicy] = {"unianimate": "anneal", "champ": "uniform"}
-"""Of DanceLCM and what is built on it: docs/results/small-budget.md."""
+_SETTLED = {"unianimate": for_short_training, "champ": with_wide_pairs}
+"""DanceLCM, and what is built on it, on a small teacher: docs/results/small-budget.md."""
 _EVALUATIONS = 6
 """Of a consistency method with a guided teacher, a clip and step (`methods.ledger`)."""
 _SWEPT_RATE = 5e-5
@@ -241,7 +240,7 @@ def _student(method: str, name: str, sizes: _Sizes, *, family: Family) -> Distil
     """
     preset = PRESETS[method](guidance=_GUIDANCE)
     if method == "dancelcm":
-        preset = for_short_training(preset, pair=_PAIRING[family])
+        preset = _SETTLED[family](preset)
     face = sizes.face if method == "dancelcm" else None
     teacher = f"{family}_{name}"
     return _distillation(
@@ -258,7 +257,7 @@ def _phased(name: str, sizes: _Sizes, *, family: Family) -> dict[str, Distillati
     for method, phases_of in PHASED.items():
         phases, more = phases_of(guidance=_GUIDANCE), {}
         if method == "quickstep-best":
-            phases = Phases(*(for_short_training(each, pair=_PAIRING[family]) for each in phases))
+            phases = Phases(*map(_SETTLED[family], phases))
             more = {"face": sizes.face, "rate": _SWEPT_RATE}
         names = [recipe_name(each, name, family=family) for each in (f"{method}-frames", method)]
         starts, mixes = ("", names[0]), (sizes.frames, sizes.pairs)

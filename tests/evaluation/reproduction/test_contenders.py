@@ -1,5 +1,6 @@
 """A stopped training is gone on with, a finished one is used again."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from quickstep.evaluation.reproduction.contenders import (
     unseen_clips,
 )
 from quickstep.evaluation.reproduction.cosec import CONS, COSEC
-from quickstep.evaluation.reproduction.dancelcm import DANCELCM
+from quickstep.evaluation.reproduction.dancelcm import DANCELCM, SEGMENTS
 from quickstep.networks.folder import SETTINGS_FILE
 from quickstep.training.checkpoint import Checkpoint, save_checkpoint
 from quickstep.training.recipe_kinds import StudentRecipe
@@ -69,6 +70,19 @@ def test_a_run_is_named_by_what_it_learns(terms):
     ]
     names = {folder(**each).name for each in ({}, *others)}
     assert len(names) == 4
+
+
+@pytest.mark.parametrize(("family", "own"), [("unianimate", 4), ("champ", 2)])
+def test_the_recipe_s_own_number_of_segments_is_no_further_run(terms, monkeypatch, family, own):
+    monkeypatch.setattr(contenders, "_weights_of", lambda model: "the same")
+    terms = replace(terms, family=family)
+
+    def folder(contender):
+        return run_folder(contender, contender_recipe(contender, terms, seed=0), terms)
+
+    folders = {count: folder(contender) for count, contender in SEGMENTS.items()}
+    assert len(set(folders.values())) == 3
+    assert folders[own] == folder(DANCELCM)
 
 
 def test_a_phase_is_trained_once_for_all_that_go_on_from_it(terms, runs):

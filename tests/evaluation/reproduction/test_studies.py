@@ -139,7 +139,7 @@ def test_terms_are_added_one_by_one():
         assert contender is not None
         first, second = (contender_recipe(phase, Terms(), seed=0) for phase in contender.phases)
         assert isinstance(first, StudentRecipe) and isinstance(second, StudentRecipe)
-        assert second.start.startswith(f"{next(iter(contender.phases)).name}_dancer-")
+        assert second.start.startswith(f"{next(iter(contender.phases)).recipe}_dancer-")
         spatial, temporal = first.method.cosec, second.method.cosec
         weights[label] = (
             (first.clips.references, second.clips.references),

@@ -210,14 +210,15 @@ def _budget_frames(terms: Terms) -> float:
 def run_folder(contender: Contender, recipe: DistillationRecipe, terms: Terms) -> Path:
     """Where a contender's run lives: its content names it, the teacher's weights included.
 
-    What changes nothing that is learned, as how the run is watched, does not.
+    What changes nothing that is learned, as how the run is watched, does not, nor does the
+    contender's own name.
     """
     train = recipe.train
     free = FREE_ON_RESUME - {"num_steps", "decay_fraction"}
     plain = {each.name: each.default for each in fields(train) if each.name in free}
     teacher = _weights_of(terms.teacher_model)
     content = digest(replace(recipe, teacher=teacher, train=replace(train, **plain)))
-    return terms.home / f"{contender.name}_{terms.size}-{content[:8]}-seed{train.seed}"
+    return terms.home / f"{contender.recipe}_{terms.size}-{content[:8]}-seed{train.seed}"
 
 
 @cache
