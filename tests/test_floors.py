@@ -10,6 +10,7 @@ FLOORS = {
     "arrays": 0,
     "config": 0,
     "files": 0,
+    "processes": 0,
     "diffusion": 1,
     "losses": 1,
     "networks": 2,

@@ -3,6 +3,7 @@
 import math
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,6 +41,7 @@ def reproduce(
     sweep: tuple[float, ...] = (),
     sweep_by: str = SWEEP_BY,
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FIELD=VALUE")] = (),
+    workers: int = 1,
     runs: Path = Path("runs"),
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("docs/results"),
     device: Device = "auto",
@@ -64,6 +66,7 @@ def reproduce(
         sweep: learning rates to try for every student first, on validation persons.
         sweep_by: the metric of the sweep.
         set: change a field of all recipes, as train.num_threads=1; may be repeated.
+        workers: processes that train and judge at once; each has its share of the cores.
         runs: folder of the runs; what is there is used, what was stopped goes on.
         output: where the page, the numbers and the picture go.
         device: where to run; "auto" takes the accelerator if there is one.
@@ -79,6 +82,8 @@ def reproduce(
 
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1: got {seeds}")
+    if workers < 1:
+        raise ValueError(f"--workers must be at least 1: got {workers}")
     expect_metric(sweep_by)
     wanted = find_study(study)
     wanted = only_rows(wanted, rows) if rows else wanted
@@ -102,7 +107,7 @@ def reproduce(
     expect_recipes(wanted.contenders, terms, rates=tried)
     place = chosen_device(device)
     running = {"device": place, "dtype": chosen_dtype(dtype, place)}
-    result = _run(wanted, terms, range(seeds), rates, sweep, sweep_by, **running)
+    result = _run(wanted, terms, range(seeds), rates, sweep, sweep_by, workers, **running)
     command = shlex.join(["quickstep", *sys.argv[1:]])
     for path in write_study(result, output, command=command):
         print(path)
@@ -116,18 +121,26 @@ def _run(
     rates: dict[str, float],
     sweep: tuple[float, ...],
     sweep_by: str,
+    workers: int,
     **running: Any,
 ) -> "StudyResult":
     """Sweeps where that is asked for, then runs the study."""
+    from quickstep.evaluation.reproduction.ahead import Wanted, tries, work_ahead
     from quickstep.evaluation.reproduction.study_runs import run_study, swept_rates
 
     preparing = Preparing()
     try:
         with Progress() as progress:
-            running |= {"prepare_report": preparing, "report": progress, "say": progress.say}
+            running |= {"report": progress, "say": progress.say}
+            ahead = partial(work_ahead, workers=workers, **running) if workers > 1 else None
+            running |= {"prepare_report": preparing}
+            if sweep and ahead:
+                ahead(tries(study, terms, rates=sweep, given=rates))
             if sweep:
                 choose = {"rates": sweep, "metric": sweep_by, "given": rates}
                 rates = swept_rates(study, terms, **choose, **running)
+            if ahead:
+                ahead([Wanted(study, terms, tuple(seeds), rates)])
             return run_study(study, terms, seeds=seeds, rates=rates, **running)
     finally:
         preparing.close()

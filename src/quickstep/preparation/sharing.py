@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
-from quickstep.preparation.processes import GivenUp, ProcessesError, answers_of
 from quickstep.preparation.sources import Source
 from quickstep.preparation.store import Result
 from quickstep.preparation.work import Job, open_tools, prepare_source, refused
+from quickstep.processes import GivenUp, ProcessesError, answers_of
 
 Engine = Literal["local", "ray"]
 

@@ -227,6 +227,21 @@ def _weights_of(model: str) -> str:
     return weights_digest([load_model(model).network])
 
 
+def is_trained(
+    contender: Contender, terms: Terms, *, seed: int, rate: float | None = None
+) -> tuple[Path, bool]:
+    """The folder of a contender's run, and whether all its steps are done and exported.
+
+    A run that was stopped is exported, too.
+    """
+    recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
+    folder = run_folder(contender, recipe, terms)
+    place = latest_checkpoint(folder)
+    done = 0 if place is None else read_step(place)
+    is_exported = (folder / "model" / SETTINGS_FILE).is_file()
+    return folder, done >= recipe.train.num_steps and is_exported
+
+
 def trained(
     contender: Contender,
     terms: Terms,
@@ -246,10 +261,10 @@ def trained(
         ValueError: as `contender_recipe`; or the teacher cannot be found.
         KeyboardInterrupt: the training was asked to stop; it has saved what was done.
     """
-    recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
-    folder = run_folder(contender, recipe, terms)
-    if _is_finished(folder, recipe):
+    folder, is_done = is_trained(contender, terms, seed=seed, rate=rate)
+    if is_done:
         return folder / "model"
+    recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
     if contender.start is not None:
         options: dict[str, Any] = {"report": report, "say": say, "device": device}
         trained(contender.start, terms, seed=seed, rate=rate, **options)
@@ -266,13 +281,6 @@ def trained(
     if result.step < recipe.train.num_steps:
         raise KeyboardInterrupt
     return folder / "model"
-
-
-def _is_finished(folder: Path, recipe: DistillationRecipe) -> bool:
-    """Whether all steps are done and exported: a run that was stopped is exported, too."""
-    place = latest_checkpoint(folder)
-    done = 0 if place is None else read_step(place)
-    return done >= recipe.train.num_steps and (folder / "model" / SETTINGS_FILE).is_file()
 
 
 def unseen_clips(terms: Terms, *, report: Report | None = None) -> Path:

@@ -32,7 +32,14 @@ from quickstep.evaluation.reproduction.results import (
     seed_rows,
     verdicts,
 )
-from quickstep.evaluation.reproduction.study import COPY, ROUND_TRIP, Study, StudyRow, row_name
+from quickstep.evaluation.reproduction.study import (
+    COPY,
+    ROUND_TRIP,
+    Contender,
+    Study,
+    StudyRow,
+    row_name,
+)
 from quickstep.evaluation.samples import open_samples
 from quickstep.evaluation.statistics import METRICS
 from quickstep.training.trainer import DivergenceError
@@ -97,7 +104,7 @@ def run_study(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be given, and differ: got {list(seeds)}")
-    terms = replace(terms, preset=study.preset or terms.preset, judged=study.judged or terms.judged)
+    terms = terms_of(study, terms)
     rates = rates or {}
     given = {name: (rate,) for name, rate in rates.items()}
     expect_recipes(study.contenders, terms, rates=given)
@@ -130,6 +137,17 @@ def run_study(
         videos=_videos(terms, clips),
         names=names,
     )
+
+
+def terms_of(study: Study, terms: Terms) -> Terms:
+    """The terms with the kinds of dancers that the study asks for."""
+    return replace(terms, preset=study.preset or terms.preset, judged=study.judged or terms.judged)
+
+
+def rows_of(study: Study, contender: Contender) -> Study:
+    """A contender's rows alone, on the kind of dancers it learns from."""
+    rows = tuple(row for row in study.rows if row.contender == contender)
+    return replace(study, rows=rows, claims=(), judged=None)
 
 
 def _task(makers: list[Maker], terms: Terms, clips: Path, *, device: Any) -> Task:
@@ -214,9 +232,10 @@ def swept_rates(
     """
     expect_metric(metric)
     unseen, best = replace(terms, split="validation"), dict(given or {})
-    for name in [each.name for each in study.contenders if each.name not in best]:
-        rows = tuple(row for row in study.rows if row.contender and row.contender.name == name)
-        alone = replace(study, rows=rows, claims=(), judged=None)
+    for contender in study.contenders:
+        name, alone = contender.name, rows_of(study, contender)
+        if name in best:
+            continue
         scores: dict[float, list[float]] = {}
         for rate in rates:
             try:
@@ -227,7 +246,7 @@ def swept_rates(
                 say(f"{name} at rate {rate:g}: {error}")
                 continue
             scores[rate] = [row.score(metric).value for row in result.rows]
-            found = zip(rows, scores[rate], strict=True)
+            found = zip(alone.rows, scores[rate], strict=True)
             told = "; ".join(f"{row_name(row)}: {score:.4g}" for row, score in found)
             say(f"{name} at rate {rate:g}: {metric} of {told}")
         if not scores:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dying import Dangerous, open_at_once, open_never, open_not, open_one
-from quickstep.preparation.processes import GivenUp, ProcessesError, answers_of
+from quickstep.processes import GivenUp, ProcessesError, answers_of
 
 pytestmark = pytest.mark.timeout(120)
 
