@@ -191,7 +191,7 @@ def test_a_student_is_told_faces_and_its_teacher_is_not(runs, faced, tmp_path):
     """DanceLCM whole on Champ: segments, motion, head and faces, from training to a dance."""
     teacher, student = load_model(runs / "champ_lab"), load_model(faced)
     assert (teacher.settings.face, student.settings.face) == (None, FaceInput("vae", 64))
-    assert (student.settings.family, student.settings.segments) == ("champ", 4)
+    assert (student.settings.family, student.settings.segments) == ("champ", 2)
     state = student.network.state_dict()
     added = set(state) - set(teacher.network.state_dict())
     assert added and all("face" in key for key in added)
