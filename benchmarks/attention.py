@@ -1,4 +1,4 @@
-"""When two matrix products are sooner than torch's fused attention on a CPU: one training step.
+"""When two matrix products are sooner than torch's fused attention on a CPU.
 
 A table of ratios, products over fused, least of several turns in one run::
 

@@ -20,8 +20,8 @@ def attention(
     """Softmax attention scaled by the root of the head's width; `bias` is added to its logits.
 
     In bfloat16 on CPU, fused attention loses to plain matrix products (up to ten times in training)
-    until the matrix of weights outgrows the caches; in float32 it is ahead of them from a hundred
-    keys on and not far behind below (`benchmarks/attention.py`).
+    until the matrix of weights outgrows the caches; in float32 it is ahead of them where
+    the matrix is large, and about even where it is small (`benchmarks/attention.py`).
     """
     products = query.dtype == torch.bfloat16 and key.device.type == "cpu"
     if not products or key.shape[-2] > _LONG:

@@ -34,7 +34,8 @@ def done(monkeypatch):
     notes = SimpleNamespace(stages=[], finished=set(), answers={})
 
     def answers_of(tasks, opener, *, workers):
-        notes.stages.append(list(map(ahead._name, tasks)))
+        if tasks:
+            notes.stages.append(list(map(ahead._name, tasks)))
         for number, task in enumerate(tasks):
             answer = notes.answers.get(ahead._name(task), "")
             if not answer and isinstance(task, ahead._Training):
@@ -88,6 +89,15 @@ def test_a_failed_training_is_told_and_its_rows_are_left_to_the_study(terms, don
         f"{terms.home / 'processes'} has what they said",
     ]
     assert len(done.stages) == 1
+
+
+def test_nothing_goes_on_from_a_first_phase_that_failed(terms, done):
+    study = only_rows(find_study("quickstep-best"), ["CoSeC-LCD, 2", "DanceLCM, 4"])
+    done.answers = {"cosec-frames, seed 0": "the loss is nan"}
+    told = []
+    work_ahead([Wanted(study, terms, (0,), {})], workers=2, say=told.append)
+    assert told == ["first phases, cosec-frames, seed 0: the loss is nan"]
+    assert done.stages[1:] == [["dancelcm, seed 0"], ["DanceLCM, seed 0"]]
 
 
 def test_a_sweep_is_every_rate_of_every_student_that_has_none(terms):

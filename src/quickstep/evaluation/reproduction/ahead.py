@@ -15,7 +15,6 @@ from quickstep.evaluation.reproduction.contenders import Say, Terms, is_trained,
 from quickstep.evaluation.reproduction.study import Contender, Study
 from quickstep.evaluation.reproduction.study_runs import rows_of, run_study, terms_of
 from quickstep.processes import GivenUp, answers_of
-from quickstep.training.trainer import DivergenceError
 
 LOGS = "processes"
 """Folder under that of the runs with what each process says."""
@@ -89,8 +88,8 @@ def work_ahead(
     """Trains students and judges rows in processes of their own, each once whoever wants it.
 
     First phases come first, then what goes on from them, then the rows, the longest ahead. What
-    fails is said and left to the study itself, which says why. Interrupted, the processes save
-    what they were training.
+    fails is said and left, with all that waits for it, to the study itself, which says why.
+    Interrupted, the processes save what they were training.
 
     Args:
         wanted: the studies.
@@ -118,25 +117,29 @@ def work_ahead(
                 report(stage, done, len(tasks))
 
 
-def _stages(parts: Sequence[Wanted]) -> Iterator[tuple[str, list[_Task]]]:
+def _stages(parts: Sequence[Wanted]) -> Iterator[tuple[str, Sequence[_Task]]]:
     """What can be done at once, one stage after the other."""
-    students = [
+    every = [
         _Training(contender, part.terms, seed, part.rates.get(contender.name))
         for part in parts
         for seed in part.seeds
         for contender in part.study.contenders
     ]
-    students = _missing(students)
-    first = [replace(each, contender=start) for each in students if (start := each.contender.start)]
-    yield from _if_any("first phases", _missing(first))
-    yield from _if_any("students", students)
-    rows = [_Judging(row) for part in parts for row in _rows(part) if _is_ready(row)]
-    yield from _if_any("rows", rows)
+    students = _missing(every)
+    yield "first phases", _missing([first for each in students if (first := _first(each))])
+    yield "students", [each for each in students if not (first := _first(each)) or _is_done(first)]
+    yield "rows", [_Judging(row) for part in parts for row in _rows(part) if _is_ready(row)]
 
 
-def _if_any(stage: str, tasks: Sequence[_Task]) -> Iterator[tuple[str, list[_Task]]]:
-    if tasks:
-        yield stage, list(tasks)
+def _first(training: _Training) -> _Training | None:
+    """Of what a student goes on from."""
+    start = training.contender.start
+    return None if start is None else replace(training, contender=start)
+
+
+def _is_done(training: _Training) -> bool:
+    options = {"seed": training.seed, "rate": training.rate}
+    return is_trained(training.contender, training.terms, **options)[1]
 
 
 def _missing(trainings: Sequence[_Training]) -> list[_Training]:
@@ -165,7 +168,7 @@ def _is_ready(part: Wanted) -> bool:
     contender, seed = part.study.rows[0].contender, part.seeds[0]
     if contender is None:
         return True
-    return is_trained(contender, part.terms, seed=seed, rate=part.rates.get(contender.name))[1]
+    return _is_done(_Training(contender, part.terms, seed, part.rates.get(contender.name)))
 
 
 def _name(task: _Task) -> str:
@@ -191,6 +194,6 @@ def _answer(task: _Task, **running: Any) -> str:
         task.do(**running)
     except KeyboardInterrupt:
         sys.exit()
-    except (ValueError, DivergenceError) as error:
+    except ValueError as error:
         return str(error)
     return ""

@@ -236,10 +236,13 @@ def is_trained(
     """
     recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
     folder = run_folder(contender, recipe, terms)
+    return folder, _is_finished(folder, recipe)
+
+
+def _is_finished(folder: Path, recipe: DistillationRecipe) -> bool:
     place = latest_checkpoint(folder)
     done = 0 if place is None else read_step(place)
-    is_exported = (folder / "model" / SETTINGS_FILE).is_file()
-    return folder, done >= recipe.train.num_steps and is_exported
+    return done >= recipe.train.num_steps and (folder / "model" / SETTINGS_FILE).is_file()
 
 
 def trained(
@@ -261,10 +264,10 @@ def trained(
         ValueError: as `contender_recipe`; or the teacher cannot be found.
         KeyboardInterrupt: the training was asked to stop; it has saved what was done.
     """
-    folder, is_done = is_trained(contender, terms, seed=seed, rate=rate)
-    if is_done:
-        return folder / "model"
     recipe = contender_recipe(contender, terms, seed=seed, rate=rate)
+    folder = run_folder(contender, recipe, terms)
+    if _is_finished(folder, recipe):
+        return folder / "model"
     if contender.start is not None:
         options: dict[str, Any] = {"report": report, "say": say, "device": device}
         trained(contender.start, terms, seed=seed, rate=rate, **options)
